@@ -1,0 +1,47 @@
+package policy
+
+import (
+	"fmt"
+	"time"
+)
+
+// Limits bounds remediations with an effect in any window, per target and over
+// all, so that a remediator that does not help cannot hide the fault for ever.
+type Limits struct{}
+
+// Name of the guard.
+func (Limits) Name() string { return "limits" }
+
+// Evaluate counts the windows that end now.
+func (Limits) Evaluate(in *Input) Answer {
+	if len(in.Targets) == 0 { // nothing is changed
+		return Answer{}
+	}
+	var out Answer
+	for _, l := range in.GlobalLimits {
+		out = later(out, limited(in, "", "all targets together", "global limit", l))
+	}
+	for _, t := range in.Targets {
+		for _, l := range in.Policy.Settings.Limits {
+			out = later(out, limited(in, t, t, "limit", l))
+		}
+	}
+	return out
+}
+
+func later(a, b Answer) Answer {
+	if b.Until.After(a.Until) {
+		return b
+	}
+	return a
+}
+
+func limited(in *Input, target, name, what string, l Limit) Answer {
+	times := in.History.Effects(target, in.Remediation, in.Now.Add(-l.Per))
+	if len(times) < l.Max {
+		return Answer{}
+	}
+	until := past(times[len(times)-l.Max], in.Now).Add(l.Per)
+	return Answer{Code: CodeRateLimit, Until: until, Text: fmt.Sprintf("%s: %d remediations in the last %s, %s is %d; lifts at %s",
+		name, len(times), l.Per, what, l.Max, until.UTC().Format(time.RFC3339))}
+}

@@ -1,0 +1,40 @@
+package policy
+
+import (
+	"fmt"
+	"time"
+)
+
+// Stale keeps old alerts from being acted upon when they are first seen: after a
+// long outage of remediator, or a re-routed Alertmanager, nobody knows what people
+// have done about them meanwhile.
+type Stale struct{}
+
+// Name of the guard.
+func (Stale) Name() string { return "stale" }
+
+// Evaluate compares the episode's age at first sight with max_alert_age; for a
+// policy on resolution, the time since the resolution.
+func (Stale) Evaluate(in *Input) Answer {
+	limit := in.Policy.Settings.MaxAlertAge
+	if limit <= 0 {
+		return Answer{}
+	}
+	if in.Policy.On == OnResolved {
+		if age := in.Now.Sub(past(in.Episode.ClosedAt, in.Now)); !in.Episode.Open && age > limit {
+			return Answer{Code: CodeStale, Text: fmt.Sprintf("resolved %s ago, more than max_alert_age %s", round(age), limit)}
+		}
+		return Answer{}
+	}
+	if age := in.Episode.FirstSeen.Sub(in.Episode.FirstStartsAt); age > limit {
+		return Answer{Code: CodeStale, Text: fmt.Sprintf("had been firing for %s when first seen, more than max_alert_age %s", round(age), limit)}
+	}
+	return Answer{}
+}
+
+func round(d time.Duration) time.Duration {
+	if d > time.Second {
+		return d.Round(time.Second)
+	}
+	return d.Round(time.Millisecond)
+}

@@ -1,0 +1,99 @@
+package policy
+
+import "time"
+
+// Verdict is what is to become of an episode under a policy (design §1).
+type Verdict string
+
+// Verdicts.
+const (
+	Execute       Verdict = "execute"
+	Suppress      Verdict = "suppress"
+	Defer         Verdict = "defer"
+	AwaitApproval Verdict = "await_approval"
+	Ignore        Verdict = "ignore"
+)
+
+// Code is a reason's machine-readable name (design §5, reason codes by verdict).
+type Code string
+
+// Codes that can be given today. Each belongs to one verdict, see VerdictOf.
+const (
+	CodeAllowed Code = "allowed"
+
+	CodeNoPolicy  Code = "no_policy"
+	CodeResolved  Code = "resolved"
+	CodeDuplicate Code = "duplicate"
+	CodeJoined    Code = "joined"
+	CodeStale     Code = "stale"
+	CodeOwnAlert  Code = "own_alert"
+
+	CodeTargetBusy   Code = "target_busy"
+	CodeSettling     Code = "settling"
+	CodeCooldown     Code = "cooldown"
+	CodeRateLimit    Code = "rate_limit"
+	CodeAlertUnknown Code = "alert_unknown"
+
+	CodePaused         Code = "paused"
+	CodeSelf           Code = "self"
+	CodeAttempts       Code = "attempts"
+	CodeSilenced       Code = "silenced"
+	CodeNotConfirmed   Code = "not_confirmed"
+	CodeUnconfirmable  Code = "unconfirmable"
+	CodeTargetNotFound Code = "target_not_found"
+)
+
+var verdicts = map[Code]Verdict{
+	CodeAllowed: Execute,
+
+	CodeNoPolicy: Ignore, CodeResolved: Ignore, CodeDuplicate: Ignore, CodeJoined: Ignore,
+	CodeStale: Ignore, CodeOwnAlert: Ignore,
+
+	CodeTargetBusy: Defer, CodeSettling: Defer, CodeCooldown: Defer, CodeRateLimit: Defer,
+	CodeAlertUnknown: Defer,
+
+	CodePaused: Suppress, CodeSelf: Suppress, CodeAttempts: Suppress, CodeSilenced: Suppress,
+	CodeNotConfirmed: Suppress, CodeUnconfirmable: Suppress, CodeTargetNotFound: Suppress,
+}
+
+// VerdictOf is the one verdict that a code belongs to.
+func VerdictOf(c Code) Verdict { return verdicts[c] }
+
+// Codes are all codes with their verdicts.
+func Codes() map[Code]Verdict {
+	out := make(map[Code]Verdict, len(verdicts))
+	for c, v := range verdicts {
+		out[c] = v
+	}
+	return out
+}
+
+// Answer is what one guard says. The zero Answer allows.
+type Answer struct {
+	Guard string
+	Code  Code
+	Text  string
+	// Until is when the guard lifts by itself; zero when time alone does not lift it.
+	Until time.Time
+}
+
+// Allows says whether the guard lets the action pass.
+func (a Answer) Allows() bool { return a.Code == "" || a.Code == CodeAllowed }
+
+// Decision is the answer of all guards together.
+type Decision struct {
+	Verdict Verdict
+	Code    Code
+	Text    string
+	Until   time.Time // of the first refusal
+	Guard   string    // that refused, "" when allowed
+	Answers []Answer
+	// Join is the remediation that a `joined` or `duplicate` episode belongs to.
+	Join string
+}
+
+// Reasoned is a decision for a cause that lies outside the guards (no policy, not
+// confirmed, …), with the code's own verdict.
+func Reasoned(c Code, text string) Decision {
+	return Decision{Verdict: VerdictOf(c), Code: c, Text: text}
+}

@@ -1,0 +1,83 @@
+// Package strictyaml reads YAML so that nothing is ignored: unknown and repeated
+// keys, wrong types and second documents are mistakes, and every mistake knows
+// its line and column so that config can print it with a caret and the fix.
+package strictyaml
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Mistake is one thing a user must mend. Message names the thing and what is
+// wrong with it; Fix says what to write instead. Neither may contain a value
+// that came from ${env:} or ${file:}.
+type Mistake struct {
+	Line, Column int // from 1; 0 when unknown
+	Width        int // characters to underline, at least 1
+	Message      string
+	Fix          string
+}
+
+// Error is the mistake without its source line.
+func (m Mistake) Error() string {
+	s := m.Message
+	if m.Fix != "" {
+		s += ": " + m.Fix
+	}
+	if m.Line > 0 {
+		return fmt.Sprintf("%d:%d: %s", m.Line, m.Column, s)
+	}
+	return s
+}
+
+// Mistakes are all the mistakes found in one go, in source order.
+type Mistakes []Mistake
+
+// Error lists them, one a line.
+func (ms Mistakes) Error() string {
+	lines := make([]string, len(ms))
+	for i, m := range ms {
+		lines[i] = m.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Err is nil when there is no mistake.
+func (ms Mistakes) Err() error {
+	if len(ms) == 0 {
+		return nil
+	}
+	return ms
+}
+
+// At is a mistake at a node.
+func At(n *yaml.Node, fix, format string, args ...any) Mistake {
+	m := Mistake{Width: 1, Message: fmt.Sprintf(format, args...), Fix: fix}
+	if n != nil {
+		m.Line, m.Column = n.Line, n.Column
+		if n.Kind == yaml.ScalarNode && len(n.Value) > 0 {
+			m.Width = len(n.Value)
+		}
+	}
+	return m
+}
+
+// From turns any error into mistakes: Mistakes and Mistake keep their places,
+// another error is placed at n.
+func From(err error, n *yaml.Node) Mistakes {
+	if err == nil {
+		return nil
+	}
+	var ms Mistakes
+	if errors.As(err, &ms) {
+		return ms
+	}
+	var m Mistake
+	if errors.As(err, &m) {
+		return Mistakes{m}
+	}
+	return Mistakes{At(n, "", "%s", err)}
+}
