@@ -31,7 +31,7 @@ type AlertData struct {
 type Episode struct {
 	ID, Fingerprint string
 	Alert           alert.Alert // as last seen; StartsAt is the earliest known
-	FirstStartsAt   time.Time   // startsAt when first seen, for the age
+	FirstStartsAt   time.Time   // startsAt when first seen: for the age, and for Continues
 	FirstSeen       time.Time
 	LastWebhook     time.Time // last notification in which it fired
 	Open            bool
@@ -55,46 +55,75 @@ type Decided struct {
 	Remediation   string
 }
 
-func (l *Ledger) firingLocked(r *audit.Record) {
-	if r.Alert == nil {
-		return
+// Continues says whether a firing with this startsAt is still this episode (design
+// §1). It is measured against the startsAt that the episode was opened with, not
+// against the one that it was moved back to: two Prometheus with different starts
+// take turns, and the later of the two would open an episode each time.
+func (e *Episode) Continues(startsAt time.Time) bool {
+	return !startsAt.After(e.FirstStartsAt)
+}
+
+// openLocked gives the episode of a record, a new one where it is not known yet. A
+// new one inherits attempts and escalations when it follows too closely.
+func (l *Ledger) openLocked(r *audit.Record) *Episode {
+	if e := l.episodes[r.Episode]; e != nil {
+		return e
 	}
-	var d AlertData
-	_ = json.Unmarshal(r.Data, &d)
-	e := l.episodes[r.Episode]
-	if e == nil {
-		e = &Episode{
-			ID: r.Episode, Fingerprint: alert.Fingerprint(*r.Alert), Lineage: r.Episode,
-			FirstStartsAt: r.Alert.StartsAt, FirstSeen: r.Time.Time,
-			Decided: map[string]Decided{}, Escalated: map[string]bool{},
-		}
-		if p := l.latest[e.Fingerprint]; p != nil && (p.Open || flapped(p, r)) {
-			e.Lineage, e.Escalated = p.Lineage, maps.Clone(p.Escalated)
-		}
-		l.episodes[e.ID] = e
-		l.latest[e.Fingerprint] = e
+	e := &Episode{
+		ID: r.Episode, Fingerprint: alert.Fingerprint(*r.Alert), Lineage: r.Episode,
+		FirstStartsAt: r.Alert.StartsAt, FirstSeen: r.Time.Time,
+		Decided: map[string]Decided{}, Escalated: map[string]bool{},
 	}
-	e.Open, e.ClosedAt, e.Cause = true, time.Time{}, ""
+	if p := l.latest[e.Fingerprint]; p != nil && (p.Open || flapped(p, r)) {
+		e.Lineage, e.Escalated = p.Lineage, maps.Clone(p.Escalated)
+	}
+	l.episodes[e.ID] = e
+	return e
+}
+
+// seen takes an alert over as last seen; its start is the earliest known.
+func (e *Episode) seen(a alert.Alert) {
 	start := e.Alert.StartsAt
-	e.Alert = *r.Alert
-	if !start.IsZero() && start.Before(e.Alert.StartsAt) {
+	e.Alert = a
+	if !start.IsZero() && start.Before(a.StartsAt) {
 		e.Alert.StartsAt = start
 	}
+}
+
+func (l *Ledger) firingLocked(r *audit.Record) {
+	var d AlertData
+	_ = json.Unmarshal(r.Data, &d)
+	defer l.doneLocked(d.Notification)
+	if r.Alert == nil || r.Episode == "" {
+		return
+	}
+	e := l.openLocked(r)
+	// One open episode per fingerprint: the record that came last says which.
+	if p := l.latest[e.Fingerprint]; p != nil && p != e && p.Open {
+		p.Open, p.ClosedAt, p.Cause = false, r.Time.Time, CauseSuperseded
+	}
+	l.latest[e.Fingerprint] = e
+	e.Open, e.ClosedAt, e.Cause = true, time.Time{}, ""
+	e.seen(*r.Alert)
 	if d.GroupKey != "" {
 		e.GroupKey = d.GroupKey
 	}
 	if d.Cause != CauseReconciled {
 		e.LastWebhook = r.Time.Time
 	}
-	l.doneLocked(d.Notification)
 }
 
-// flapped says whether the episode that r opens follows p too closely to start afresh.
+// flapped says whether the episode that r opens follows p too closely to start
+// afresh. Both clocks must agree that it does not: ours, between the records, and
+// the alert's own, which an end in the future cannot stretch.
 func flapped(p *Episode, r *audit.Record) bool {
 	if r.Time.Sub(p.ClosedAt) < FlapWindow {
 		return true
 	}
 	end := alert.EndsAt(p.Alert)
+	if end.After(p.ClosedAt) {
+		end = p.ClosedAt
+	}
 	return !end.IsZero() && r.Alert.StartsAt.Sub(end) < FlapWindow
 }
 
@@ -102,25 +131,22 @@ func (l *Ledger) resolvedLocked(r *audit.Record) {
 	var d AlertData
 	_ = json.Unmarshal(r.Data, &d)
 	defer l.doneLocked(d.Notification)
-	if r.Alert == nil {
+	if r.Alert == nil || r.Episode == "" {
 		return
 	}
-	e := l.episodes[r.Episode]
-	if e == nil { // resolved before it was ever seen firing
-		e = &Episode{
-			ID: r.Episode, Fingerprint: alert.Fingerprint(*r.Alert), Lineage: r.Episode,
-			FirstStartsAt: r.Alert.StartsAt, FirstSeen: r.Time.Time,
-			Decided: map[string]Decided{}, Escalated: map[string]bool{},
-		}
-		l.episodes[e.ID] = e
+	known := l.episodes[r.Episode] != nil
+	e := l.openLocked(r)
+	// One that was never seen firing must not hide the episode that is open, nor a
+	// later one.
+	if p := l.latest[e.Fingerprint]; p == nil || !known && !p.Open && !p.Continues(r.Alert.StartsAt) {
 		l.latest[e.Fingerprint] = e
 	}
-	e.Open, e.ClosedAt, e.Cause = false, r.Time.Time, d.Cause
-	start := e.Alert.StartsAt
-	e.Alert = *r.Alert
-	if !start.IsZero() && start.Before(e.Alert.StartsAt) {
-		e.Alert.StartsAt = start
+	if !known || e.Open {
+		e.Open, e.ClosedAt, e.Cause = false, r.Time.Time, d.Cause
+	} else if e.Cause == CauseAbsent || e.Cause == CauseSilenced {
+		e.Cause = d.Cause // it was closed on suspicion; this one knows
 	}
+	e.seen(*r.Alert)
 }
 
 func (l *Ledger) decidedLocked(r *audit.Record) {
@@ -183,10 +209,9 @@ func (l *Ledger) Episodes(onlyOpen bool) []Episode {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	var out []Episode
-	for _, e := range sortedBy(l.episodes, func(a, b *Episode) int { return a.FirstSeen.Compare(b.FirstSeen) }) {
-		if e.Open || !onlyOpen {
-			out = append(out, e.copy())
-		}
+	keep := func(e *Episode) bool { return e.Open || !onlyOpen }
+	for _, e := range sorted(l.episodes, keep, func(a, b *Episode) int { return a.FirstSeen.Compare(b.FirstSeen) }) {
+		out = append(out, e.copy())
 	}
 	return out
 }

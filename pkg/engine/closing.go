@@ -1,0 +1,246 @@
+package engine
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/stellarescrow/remediator/pkg/actions"
+	"github.com/stellarescrow/remediator/pkg/audit"
+	"github.com/stellarescrow/remediator/pkg/ledger"
+	"github.com/stellarescrow/remediator/pkg/policy"
+)
+
+func contains(list []string, s string) bool { return slices.Contains(list, s) }
+
+// finished frees what a run held and sees to what comes next for its episodes.
+func (e *Engine) finished(ctx context.Context, res result) {
+	r, end := res.run, res.end
+	delete(e.active, r.id)
+	e.sched.Release(r.id)
+	if end.left {
+		return
+	}
+	p := r.book.Policy
+	if r.began && (end.outcome == OutcomeInterrupted || end.outcome == OutcomeFailed) {
+		e.tellFailure(ctx, r, end)
+	}
+	for _, id := range r.joined() {
+		e.next(ctx, caseID{id, p.Name}, r, end)
+	}
+	if r.began && p.On == policy.OnFiring {
+		e.watchEffect(ctx, r.id)
+	}
+	e.reconsider(ctx, false)
+}
+
+// next schedules the next decision of a case whose run ended (design §5, deciding
+// again). Guards answer for what had an effect; what ended before one is tried
+// again quietly, ever less often.
+func (e *Engine) next(ctx context.Context, c caseID, r *run, end *ending) {
+	key := c.key()
+	e.cases[key] = c
+	ep, ok := e.ledger.Episode(c.episode)
+	over := r.began || end.outcome == OutcomePlanned || end.outcome == OutcomeEscalated
+	switch {
+	case !ok, r.book.Policy.On == policy.OnResolved && over:
+		delete(e.cases, key)
+		delete(e.retries, key)
+	case over && !(end.outcome == OutcomePlanned && len(r.targets) == 0):
+		delete(e.retries, key)
+		e.evaluate(ctx, c)
+	case end.outcome == OutcomePlanned:
+		e.retries[key]++
+		e.timers.Set(key, e.now().Add(max(r.book.Policy.Settings.Settle, RetryMost)))
+	case !ep.Open && r.book.Policy.On == policy.OnFiring:
+		e.evaluate(ctx, c)
+	case end.decision != nil && asks(string(end.decision.Code)):
+		e.retries[key]++
+		e.timers.Set(key, e.now().Add(AskAgain))
+	default:
+		at := e.now().Add(e.backoff(key))
+		if d := end.decision; d != nil && d.Until.After(at) {
+			at = d.Until
+		}
+		e.timers.Set(key, at)
+	}
+}
+
+// tellFailure tells people of a run that was interrupted, at once, or of one that
+// failed and was the last attempt.
+func (e *Engine) tellFailure(ctx context.Context, r *run, end *ending) {
+	ep, _ := r.episode()
+	p := r.book.Policy
+	text := "remediation " + r.id + " " + end.outcome + ": " + end.reason.Text
+	if end.err != "" {
+		text += ": " + end.err
+	}
+	if end.outcome == OutcomeInterrupted {
+		e.tell(ctx, r.snap, p, ep, r.id, actions.Message{Text: text})
+		return
+	}
+	if n := e.ledger.View(string(r.mode)).Attempts(p.Name, ep.ID, ""); n >= p.Settings.Attempts {
+		e.escalate(ctx, r.snap, p, ep, r.id, text+"; no attempt is left")
+	}
+}
+
+// escalate tells people once per episode and policy. In dry run nobody is told.
+func (e *Engine) escalate(ctx context.Context, snap *Snapshot, p *policy.Policy, ep ledger.Episode, remediation, text string) {
+	now, ok := e.ledger.Episode(ep.ID)
+	if !ok || now.Escalated[p.Name] || snap.mode(p) == policy.DryRun {
+		return
+	}
+	e.tell(ctx, snap, p, ep, remediation, actions.Message{Text: text})
+}
+
+// EscalationData is the data of escalation.sent.
+type EscalationData struct {
+	To   []string `json:"to,omitempty"`
+	Text string   `json:"text"`
+	Via  string   `json:"via"`
+}
+
+// tell records and logs a message to people.
+func (e *Engine) tell(ctx context.Context, snap *Snapshot, p *policy.Policy, ep ledger.Episode, remediation string, m actions.Message) {
+	if snap.mode(p) == policy.DryRun {
+		return
+	}
+	to := m.To
+	if len(to) == 0 {
+		to = p.Escalate
+	}
+	a := ep.Alert
+	text := snap.RedactText(m.Text)
+	e.log.Error("escalation", zap.Strings("to", to), zap.String("text", text), zap.String("policy", p.Name),
+		zap.String("remediation", remediation), zap.String("episode", ep.ID), zap.String("fingerprint", ep.Fingerprint))
+	rec := e.stamp(&audit.Record{
+		Type: audit.EscalationSent, Mode: string(snap.mode(p)), Episode: ep.ID, Remediation: remediation, Alert: &a,
+		Reason: &audit.Reason{Code: "escalated", Text: text}, Data: audit.JSON(EscalationData{To: to, Text: text, Via: "log"}),
+	}, p, snap)
+	if err := e.mustAppend(ctx, rec); err != nil {
+		e.log.Error("escalation not recorded", zap.Error(err))
+	}
+}
+
+// Effects on the alert (design §1).
+const (
+	EffectEffective   = "effective"
+	EffectIneffective = "ineffective"
+	EffectUnknown     = "unknown"
+)
+
+// watchEffect asks of the alert whether a remediation helped: now if all its
+// episodes have resolved already, else when settle has passed.
+func (e *Engine) watchEffect(ctx context.Context, id string) {
+	rem, ok := e.ledger.Remediation(id)
+	if !ok || rem.Effect != "" {
+		return
+	}
+	settle := time.Duration(0)
+	if rb := e.snap.Load().Runbooks[rem.Policy]; rb != nil {
+		settle = rb.Policy.Settings.Settle
+	}
+	e.timers.Set(prefixEffect+id, rem.ClosedAt.Add(settle))
+	e.judgeEffect(ctx, id, false)
+}
+
+// judgeEffect records remediation.effect once it is known.
+func (e *Engine) judgeEffect(ctx context.Context, id string, deadline bool) {
+	rem, ok := e.ledger.Remediation(id)
+	if !ok || rem.Effect != "" || rem.State != ledger.Closed || !rem.HadEffect() {
+		return
+	}
+	effect, open := EffectEffective, 0
+	for _, ep := range rem.Episodes {
+		switch got, ok := e.ledger.Episode(ep); {
+		case ok && got.Open:
+			open++
+		case !ok || got.Cause == ledger.CauseSilenced:
+			effect = EffectUnknown
+		}
+	}
+	switch {
+	case open > 0 && !deadline:
+		return
+	case open > 0:
+		effect = EffectIneffective
+	}
+	e.timers.Delete(prefixEffect + id)
+	snap := e.snap.Load()
+	rec := &audit.Record{
+		Type: audit.RemediationEffect, Remediation: id, Mode: rem.Mode, Policy: rem.Policy, Runbook: rem.Runbook,
+		Severity: rem.Severity, Episode: first(rem.Episodes), Targets: rem.Targets, Effect: effect,
+		Data: audit.JSON(map[string]any{"episodes": rem.Episodes, "still_firing": open}),
+	}
+	e.metrics.Effect(rem.Policy, effect)
+	e.log.Info("effect", zap.String("remediation", id), zap.String("effect", effect), zap.Int("still_firing", open))
+	if err := e.mustAppend(ctx, e.stamp(rec, nil, snap)); err != nil {
+		e.log.Error("effect not recorded", zap.String("remediation", id), zap.Error(err))
+	}
+}
+
+// withdrawQueued closes a run that was not started after all.
+func (e *Engine) withdrawQueued(ctx context.Context, r *run, d policy.Decision) {
+	end := withdraw(d)
+	r.close(ctx, end)
+	delete(e.active, r.id)
+	e.sched.Release(r.id)
+	for _, id := range r.joined() {
+		c := caseID{id, r.book.Policy.Name}
+		delete(e.retries, c.key())
+		e.evaluate(ctx, c)
+	}
+}
+
+// dropQueue closes what had not started when the daemon stops.
+func (e *Engine) dropQueue() {
+	for _, j := range e.sched.Queued() {
+		e.sched.Remove(j.ID)
+		if r := e.active[j.ID]; r != nil {
+			r.close(e.reads, r.stopped())
+			delete(e.active, j.ID)
+		}
+	}
+}
+
+// loadedRecord says which configuration is in force.
+func (e *Engine) loadedRecord(snap *Snapshot, actor string) *audit.Record {
+	return e.stamp(&audit.Record{
+		Type: audit.ConfigLoaded, Mode: string(snap.Mode), Actor: actor,
+		Data: audit.JSON(map[string]any{"policies": len(snap.Policies.Policies())}),
+	}, nil, snap)
+}
+
+// Reload swaps in a configuration that was built completely. Running remediations
+// keep theirs; waiting ones are decided anew.
+func (e *Engine) Reload(ctx context.Context, snap *Snapshot, actor string) error {
+	if err := e.journal.Append(ctx, e.loadedRecord(snap, actor)); err != nil {
+		return err
+	}
+	return e.do(ctx, func() {
+		keep := context.WithoutCancel(ctx)
+		e.snap.Store(snap)
+		e.sched.SetMax(snap.MaxConcurrent)
+		for _, j := range e.sched.Queued() {
+			e.sched.Remove(j.ID)
+			if r := e.active[j.ID]; r != nil {
+				delete(e.active, j.ID)
+				r.close(keep, &ending{outcome: OutcomeCancelled, reason: audit.Reason{Code: "reload", Text: "the configuration was reloaded before it started; it is decided anew"}})
+			}
+		}
+		e.cases, e.retries = map[string]caseID{}, map[string]int{}
+		for _, ep := range e.ledger.Episodes(true) {
+			e.consider(keep, ep)
+		}
+	})
+}
+
+// Rejected records a configuration that was refused; the one in force stays.
+func (e *Engine) Rejected(ctx context.Context, actor, report string) error {
+	snap := e.snap.Load()
+	return e.journal.Append(ctx, e.stamp(&audit.Record{
+		Type: audit.ConfigRejected, Mode: string(snap.Mode), Actor: actor, Error: snap.RedactText(report),
+	}, nil, snap))
+}

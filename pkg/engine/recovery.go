@@ -1,0 +1,208 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+
+	"go.uber.org/zap"
+
+	"github.com/stellarescrow/remediator/pkg/actions"
+	"github.com/stellarescrow/remediator/pkg/audit"
+	"github.com/stellarescrow/remediator/pkg/ledger"
+	"github.com/stellarescrow/remediator/pkg/policy"
+)
+
+// recover puts in order what a crash left (design §5, crash), takes in what was
+// accepted and not yet worked on, and decides every open episode again. An intent
+// without a result is never run again.
+func (e *Engine) recover(ctx context.Context) {
+	for _, rem := range e.ledger.Remediations(func(r *ledger.Remediation) bool { return r.State != ledger.Closed }) {
+		e.recoverOne(ctx, rem)
+	}
+	for _, rem := range e.ledger.Remediations(func(r *ledger.Remediation) bool {
+		return r.State == ledger.Closed && r.Effect == "" && r.HadEffect()
+	}) {
+		if rb := e.snap.Load().Runbooks[rem.Policy]; rb != nil && rb.Policy.On == policy.OnFiring {
+			e.watchEffect(ctx, rem.ID)
+		}
+	}
+	e.intake(ctx)
+	for _, ep := range e.ledger.Episodes(false) {
+		if ep.Open || e.resolutionPending(ep) {
+			e.consider(ctx, ep)
+		}
+	}
+	e.reconcile(ctx)
+}
+
+// resolutionPending: a policy on resolution has not been carried out for the episode.
+func (e *Engine) resolutionPending(ep ledger.Episode) bool {
+	for _, p := range e.snap.Load().Policies.Match(ep.Alert.Labels, policy.OnResolved) {
+		if e.now().Sub(ep.ClosedAt) > p.Settings.MaxAlertAge {
+			continue
+		}
+		done := e.ledger.Remediations(func(r *ledger.Remediation) bool {
+			return r.Policy == p.Name && slices.Contains(r.Episodes, ep.ID) && (r.HadEffect() || r.Outcome == OutcomePlanned || r.Outcome == OutcomeEscalated)
+		})
+		if len(done) == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// recoverOne brings one unfinished remediation to an end, or back to being held.
+func (e *Engine) recoverOne(ctx context.Context, rem ledger.Remediation) {
+	rb := e.snap.Load().Runbooks[rem.Policy]
+	r := e.rebuild(ctx, rem, rb)
+	r.log.Warn("found unfinished after a restart", zap.String("state", string(rem.State)), zap.Int("intents", len(rem.Intents)))
+	open, hasOpen := rem.OpenIntent()
+	if hasOpen {
+		e.loseResult(ctx, r, open)
+	}
+	interrupted := &ending{outcome: OutcomeInterrupted, reason: audit.Reason{Code: "crash", Text: "remediator ended while it ran"}}
+	switch {
+	case rem.State == ledger.Held && !hasOpen:
+		e.resumeRun(ctx, r, func() *ending { return r.parked(ctx) })
+	case !rem.HadEffect():
+		r.began = false
+		r.close(ctx, interrupted)
+	case rb == nil || slices.ContainsFunc(rem.Intents, func(i ledger.Intent) bool { return i.Phase == PhaseOnFailure }):
+		e.endRecovered(ctx, r, interrupted)
+	case hasOpen && (!r.last(open.Step) || !recheckable(rb, open.Step)):
+		e.endRecovered(ctx, r, interrupted)
+	case hasOpen || r.last(rem.Intents[len(rem.Intents)-1].Step):
+		// Only verifying was left, and verifying only reads.
+		e.resumeRun(ctx, r, func() *ending { return r.verifyRecovered(ctx, interrupted) })
+	default:
+		e.resumeRun(ctx, r, func() *ending {
+			return r.hold(ctx, audit.Reason{Code: "crash", Text: "remediator ended between two effects; an operator decides whether to go on"})
+		})
+	}
+}
+
+// rebuild makes a run out of records. Without its policy it can only be ended.
+func (e *Engine) rebuild(ctx context.Context, rem ledger.Remediation, rb *Runbook) *run {
+	ep, _ := e.ledger.Episode(first(rem.Episodes))
+	book := rb
+	if book == nil {
+		book = &Runbook{Policy: &policy.Policy{Name: rem.Policy, Runbook: rem.Runbook, Severity: rem.Severity, On: policy.OnFiring}}
+	}
+	r := e.newRun(e.snap.Load(), book, ep, decision{possible: rem.Targets})
+	r.id, r.mode, r.episodes, r.created, r.started = rem.ID, policy.Mode(rem.Mode), rem.Episodes, rem.OpenedAt, e.now()
+	if len(r.episodes) == 0 {
+		r.episodes = []string{""}
+	}
+	r.resumed, r.began = true, rem.HadEffect()
+	r.log = e.log.With(zap.String("remediation", r.id), zap.String("policy", rem.Policy), zap.String("fingerprint", ep.Fingerprint), zap.String("mode", rem.Mode))
+	for _, in := range rem.Intents {
+		if !in.Cancelled {
+			r.touched[in.Target] = true
+		}
+	}
+	err := e.journal.Scan(ctx, audit.Filter{Remediation: rem.ID}, func(s audit.Stored) error {
+		r.replay(s.Record)
+		return nil
+	})
+	if err != nil {
+		r.log.Error("its records cannot be read", zap.Error(err))
+	}
+	return r
+}
+
+// replay restores the result of a step from its record.
+func (r *run) replay(rec *audit.Record) {
+	if rec.Step == nil {
+		return
+	}
+	var d ledger.StepData
+	_ = json.Unmarshal(rec.Data, &d)
+	var res actions.Result
+	switch rec.Type {
+	case audit.CheckFinished, audit.StepFinished:
+		_ = json.Unmarshal(rec.Result, &res)
+	case audit.StepSkipped:
+		res = actions.Result{Skipped: true}
+		if rec.Reason != nil && d.Phase == PhaseSteps && rec.Reason.Code != "if_false" && rec.Reason.Code != "nothing_to_do" {
+			r.partial = true
+		}
+	default:
+		return
+	}
+	if d.Cancelled {
+		return
+	}
+	if d.ID != "" {
+		r.results[d.ID] = res
+	}
+	if d.Phase == PhaseSteps {
+		r.ran[*rec.Step] = true
+	}
+}
+
+// loseResult records that an intent has no result and never will.
+func (e *Engine) loseResult(ctx context.Context, r *run, in ledger.Intent) {
+	rec := r.record(&audit.Record{
+		Type: audit.StepFinished, Step: &in.Step, Uses: in.Uses, Target: in.Target,
+		Error: "remediator ended before the result was recorded; whether the effect happened is unknown, and it is not repeated",
+		Data:  audit.JSON(ledger.StepData{Phase: in.Phase, Effect: true, Code: string(actions.CodeOutcomeUnknown)}),
+	})
+	if err := r.rec.add(ctx, rec); err != nil {
+		r.log.Error("lost result not recorded", zap.Error(err))
+	}
+	r.ran[in.Step] = true
+}
+
+// last says whether no effect comes after a step.
+func (r *run) last(step int) bool {
+	return !slices.ContainsFunc(r.book.Steps, func(s *Step) bool { return s.Index > step && s.changes() && !r.ran[s.Index] })
+}
+
+func recheckable(rb *Runbook, step int) bool {
+	return step < len(rb.Steps) && rb.Steps[step].Kind.Recheckable
+}
+
+// endRecovered closes a run that was interrupted after an effect and tells people.
+func (e *Engine) endRecovered(ctx context.Context, r *run, end *ending) {
+	r.close(ctx, end)
+	ep, _ := r.episode()
+	e.tell(ctx, r.snap, r.book.Policy, ep, r.id, actions.Message{Text: "remediation " + r.id + " was interrupted after an effect: " + end.reason.Text})
+}
+
+// verifyRecovered lets the verify checks decide between succeeded and interrupted.
+func (r *run) verifyRecovered(ctx context.Context, interrupted *ending) *ending {
+	if len(r.book.Verify) == 0 {
+		return interrupted
+	}
+	if end := r.verify(ctx); end != nil {
+		if end.outcome == OutcomeFailed {
+			interrupted.reason.Text += "; verify: " + end.reason.Text
+			return interrupted
+		}
+		return end
+	}
+	return r.outcome()
+}
+
+// resumeRun gives a run its locks back and lets it go on from a point.
+func (e *Engine) resumeRun(ctx context.Context, r *run, from func() *ending) {
+	e.active[r.id] = r
+	e.sched.Lock(r.id, r.targets)
+	r.state.Store(stateRunning)
+	e.runs.Add(1)
+	go func() {
+		defer e.runs.Done()
+		end := from()
+		if end == nil { // resumed by an operator
+			end = r.through(ctx)
+		} else {
+			end = r.failing(ctx, end)
+		}
+		r.close(ctx, end)
+		select {
+		case e.done <- result{r, end}:
+		case <-e.loopEnd:
+		}
+	}()
+}

@@ -1,0 +1,332 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/stellarescrow/remediator/pkg/actions"
+	"github.com/stellarescrow/remediator/pkg/audit"
+	"github.com/stellarescrow/remediator/pkg/ledger"
+	"github.com/stellarescrow/remediator/pkg/policy"
+)
+
+// States of a run, for the view.
+const (
+	stateQueued int32 = iota
+	stateRunning
+	stateHeld
+)
+
+// run is one remediation on its way through the stages. Its goroutine owns the
+// unguarded fields; the loop owns it before it starts and after it ends.
+type run struct {
+	e       *Engine
+	id      string
+	snap    *Snapshot // as it was started with
+	book    *Runbook
+	mode    policy.Mode
+	targets []string // all it may touch: locked
+	log     *zap.Logger
+	rec     recorder
+	state   atomic.Int32
+	orders  chan order
+	created time.Time
+
+	mu       sync.Mutex // guards episodes
+	episodes []string   // the first asked for it, others joined
+
+	started  time.Time
+	waited   time.Duration // held or waiting: the deadline stands still
+	results  map[string]actions.Result
+	ran      map[int]bool // steps that are done or skipped
+	plans    []PlanStep
+	touched  map[string]bool
+	began    bool // an intent was carried out, or may have been
+	partial  bool
+	refusals []policy.Decision
+	skipped  map[string]bool // targets whose step a guard skipped
+	resumed  bool            // found after a crash
+	fixed    *ledger.Episode // plan: the episode as it would be
+	looking  context.Context // plan: instead of the engine's
+}
+
+// order is what an operator asks of a held remediation.
+type order struct {
+	cancel bool
+	actor  string
+	reason string
+}
+
+// ending is how a run ended; nil between stages means: go on.
+type ending struct {
+	outcome  string
+	decision *policy.Decision // withdrawn before the first effect
+	reason   audit.Reason
+	err      string
+	shutdown bool // a graceful stop interrupted it
+	left     bool // still held: nothing is recorded, the next start finds it
+	verified bool
+}
+
+// Outcomes (design §1).
+const (
+	OutcomeSucceeded   = "succeeded"
+	OutcomeUnverified  = "unverified"
+	OutcomeFailed      = "failed"
+	OutcomePartial     = "partial"
+	OutcomeNoAction    = "no_action"
+	OutcomeEscalated   = "escalated"
+	OutcomeInterrupted = "interrupted"
+	OutcomeCancelled   = "cancelled"
+	OutcomePlanned     = "planned"
+)
+
+// result tells the loop that a run has ended.
+type result struct {
+	run *run
+	end *ending
+}
+
+// stage is one part of a remediation's way.
+type stage struct {
+	name string // of the boundary after it
+	do   func(*run, context.Context) *ending
+}
+
+// stages in their order. Locks are held before the first and until the last.
+var stages = []stage{
+	{"firing", (*run).stillFiring},
+	{"confirmed", (*run).confirm},
+	{"planned", (*run).plan},
+	{"stepped", (*run).apply},
+	{"verified", (*run).verify},
+}
+
+func (e *Engine) newRun(snap *Snapshot, rb *Runbook, ep ledger.Episode, d decision) *run {
+	r := &run{
+		e: e, id: e.newID("r"), snap: snap, book: rb, mode: snap.mode(rb.Policy), targets: d.possible,
+		episodes: []string{ep.ID}, orders: make(chan order), created: e.now(),
+		results: map[string]actions.Result{}, ran: map[int]bool{}, touched: map[string]bool{}, skipped: map[string]bool{},
+	}
+	r.rec.e = e
+	r.log = e.log.With(zap.String("remediation", r.id), zap.String("policy", rb.Policy.Name),
+		zap.String("episode", ep.ID), zap.String("fingerprint", ep.Fingerprint), zap.String("mode", string(r.mode)))
+	return r
+}
+
+func (r *run) fields() []zap.Field {
+	return []zap.Field{zap.String("remediation", r.id), zap.String("policy", r.book.Policy.Name)}
+}
+
+// joined are the episodes of the run.
+func (r *run) joined() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.episodes)
+}
+
+func (r *run) add(episode string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !slices.Contains(r.episodes, episode) {
+		r.episodes = append(r.episodes, episode)
+	}
+}
+
+// episode is the one the run acts for: the first that is in the state the policy
+// acts on, else the one that asked.
+func (r *run) episode() (ledger.Episode, bool) {
+	if r.fixed != nil {
+		return *r.fixed, true
+	}
+	var first ledger.Episode
+	for i, id := range r.joined() {
+		ep, ok := r.e.ledger.Episode(id)
+		if i == 0 {
+			first = ep
+		}
+		if ok && ep.Open == (r.book.Policy.On == policy.OnFiring) {
+			return ep, true
+		}
+	}
+	return first, false
+}
+
+// reads is the context of everything that only reads: it ends when the daemon stops.
+func (r *run) reads() context.Context {
+	if r.looking != nil {
+		return r.looking
+	}
+	return r.e.reads
+}
+
+func (r *run) scope() actions.Scope {
+	ep, _ := r.episode()
+	s := scope(r.book, ep, r.id, r.e.now())
+	for id, res := range r.results {
+		s.Steps[id] = res
+	}
+	return s
+}
+
+// execute takes the run through its stages, closes it and says how it ended.
+func (r *run) execute(ctx context.Context) result {
+	r.started = r.e.now()
+	r.log.Info("started", zap.Strings("targets", r.targets))
+	r.e.boundary("locked")
+	end := r.through(ctx)
+	r.close(ctx, end)
+	return result{r, end}
+}
+
+// through runs the stages. A panic in a step was caught there; one here is a fault
+// of the engine and must not take the daemon down.
+func (r *run) through(ctx context.Context) (end *ending) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.log.Error("panic in the engine", zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+			end = &ending{outcome: OutcomeFailed, err: fmt.Sprintf("panic: %v", p), reason: audit.Reason{Code: "panic", Text: "the engine failed; see the log"}}
+		}
+	}()
+	for _, s := range stages {
+		if end := r.stopped(); end != nil {
+			return end
+		}
+		if end := s.do(r, ctx); end != nil {
+			return r.failing(ctx, end)
+		}
+		r.e.boundary(s.name)
+	}
+	return r.outcome()
+}
+
+// stopped ends the run at a step boundary when the daemon stops.
+func (r *run) stopped() *ending {
+	if !r.e.isStopping() {
+		return nil
+	}
+	return &ending{outcome: OutcomeInterrupted, shutdown: true, reason: audit.Reason{Code: "shutdown", Text: "remediator was stopped; the current step was finished first"}}
+}
+
+// late ends a run that is past its deadline, at a step boundary.
+func (r *run) late() *ending {
+	limit := r.book.Policy.Settings.Deadline
+	if limit <= 0 || r.e.now().Sub(r.started)-r.waited <= limit {
+		return nil
+	}
+	return &ending{outcome: OutcomeFailed, reason: audit.Reason{Code: "deadline", Text: fmt.Sprintf("the deadline of %s has passed", limit)}}
+}
+
+func (r *run) between() *ending {
+	if end := r.stopped(); end != nil {
+		return end
+	}
+	return r.late()
+}
+
+// withdraw ends a run before its first effect with a decision.
+func withdraw(d policy.Decision) *ending {
+	out := OutcomeCancelled
+	if d.Code == policy.CodeNotConfirmed || d.Code == policy.CodeResolved {
+		out = OutcomeNoAction
+	}
+	return &ending{outcome: out, decision: &d, reason: audit.Reason{Code: string(d.Code), Text: d.Text}}
+}
+
+// outcome of a run that came through all stages.
+func (r *run) outcome() *ending {
+	end := &ending{reason: audit.Reason{Code: "verified", Text: "every verify check is ok"}, verified: true}
+	switch {
+	case r.partial:
+		end.outcome, end.reason = OutcomePartial, audit.Reason{Code: "partial", Text: "a step was skipped; the rest was done"}
+	case len(r.book.Verify) == 0:
+		end.outcome, end.reason = OutcomeUnverified, audit.Reason{Code: "unverified", Text: "the policy has no verify checks"}
+	default:
+		end.outcome = OutcomeSucceeded
+	}
+	return end
+}
+
+// failing runs on_failure, once, when a run failed or was cancelled after its
+// first effect.
+func (r *run) failing(ctx context.Context, end *ending) *ending {
+	if !r.began || (end.outcome != OutcomeFailed && end.outcome != OutcomeCancelled) {
+		return end
+	}
+	for _, st := range r.book.OnFailure {
+		if r.e.isStopping() {
+			break
+		}
+		if stop := r.step(ctx, st); stop != nil && stop.outcome == OutcomeEscalated {
+			break
+		}
+	}
+	return end
+}
+
+// close records how the run ended. It does not return before that is durable:
+// until then the targets stay locked.
+func (r *run) close(ctx context.Context, end *ending) {
+	if end.left {
+		return
+	}
+	if r.sameAgain(end) {
+		r.rec.drop()
+		r.log.Debug("tried again, same answer", zap.String("reason", end.reason.Code))
+		return
+	}
+	var recs []*audit.Record
+	if d := end.decision; d != nil {
+		ep, _ := r.e.ledger.Episode(r.joined()[0])
+		recs = append(recs, r.e.decidedRecord(r.snap, r.book.Policy, ep, decision{Decision: *d, possible: r.targets}, r.id))
+		r.e.metrics.Decided(r.book.Policy.Name, string(d.Verdict), string(d.Code))
+	}
+	took := r.e.now().Sub(r.created)
+	rem, _ := r.e.ledger.Remediation(r.id)
+	data := ledger.ClosedData{Episodes: r.joined(), Intents: len(rem.Intents), Shutdown: end.shutdown}
+	if end.outcome == OutcomePlanned {
+		for _, p := range r.plans {
+			data.Planned = append(data.Planned, p.Targets...)
+		}
+		data.Planned = unique(data.Planned)
+	}
+	reason := end.reason
+	reason.Text = r.snap.RedactText(reason.Text)
+	recs = append(recs, r.record(&audit.Record{
+		Type: audit.RemediationClosed, Outcome: end.outcome, Reason: &reason, Error: r.snap.RedactText(end.err),
+		DurationMS: took.Milliseconds(), Targets: r.targets, Data: audit.JSON(data),
+	}))
+	if err := r.rec.speak(ctx, recs...); err != nil {
+		r.log.Error("closing not recorded", zap.Error(err))
+	}
+	r.e.metrics.Closed(r.book.Policy.Name, end.outcome, took)
+	r.log.Info("closed", zap.String("outcome", end.outcome), zap.String("reason", end.reason.Text), zap.String("error", end.err), zap.Duration("took", took))
+	r.e.boundary("closed")
+}
+
+// sameAgain says whether a quiet run came to the end recorded last.
+func (r *run) sameAgain(end *ending) bool {
+	if !r.rec.silent() || r.began || len(r.joined()) > 1 {
+		return false
+	}
+	if end.decision == nil { // a dry run that would only have told people
+		return end.outcome == OutcomePlanned && len(r.targets) == 0
+	}
+	ep, ok := r.e.ledger.Episode(r.joined()[0])
+	last := ep.Decided[r.book.Policy.Name]
+	return ok && last.Code == string(end.decision.Code) && last.Mode == string(r.mode)
+}
+
+// record fills in what every record of the run carries.
+func (r *run) record(rec *audit.Record) *audit.Record {
+	rec.Remediation, rec.Mode = r.id, string(r.mode)
+	rec.Episode = r.joined()[0]
+	return r.e.stamp(rec, r.book.Policy, r.snap)
+}
