@@ -1,0 +1,86 @@
+// Package problem is the form of every error that leaves over HTTP: RFC 9457
+// problem details, with a stable code for programs. Handlers write them, the
+// client reads them.
+package problem
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// ContentType of a problem.
+const ContentType = "application/problem+json"
+
+// Problem is one error of the HTTP interface, and an error of Go. Type is always
+// "about:blank": Title is the status' own phrase and Code tells the cases apart.
+type Problem struct {
+	Type      string `json:"type"`
+	Title     string `json:"title"`
+	Status    int    `json:"status"`
+	Detail    string `json:"detail,omitempty"`
+	Instance  string `json:"instance,omitempty"` // path of the request
+	Code      string `json:"code"`
+	RequestID string `json:"request_id,omitempty"`
+
+	// Headers to send along: Allow, Retry-After, WWW-Authenticate.
+	Headers http.Header `json:"-"`
+	// Err is the cause, for the log; it never leaves.
+	Err error `json:"-"`
+}
+
+// New is a problem with a detail in the manner of fmt.Sprintf.
+func New(status int, code, format string, args ...any) *Problem {
+	return &Problem{
+		Type: "about:blank", Title: http.StatusText(status),
+		Status: status, Code: code, Detail: fmt.Sprintf(format, args...),
+	}
+}
+
+// With adds a header.
+func (p *Problem) With(name, value string) *Problem {
+	if p.Headers == nil {
+		p.Headers = http.Header{}
+	}
+	p.Headers.Add(name, value)
+	return p
+}
+
+// Because adds the cause, for the log.
+func (p *Problem) Because(err error) *Problem {
+	p.Err = err
+	return p
+}
+
+// Unavailable is a 503 that asks to come back: the only answer that Alertmanager
+// tries again (it drops every other refusal, 429 included).
+func Unavailable(after time.Duration, code, format string, args ...any) *Problem {
+	seconds := max(1, int(after.Seconds()))
+	return New(http.StatusServiceUnavailable, code, format, args...).With("Retry-After", strconv.Itoa(seconds))
+}
+
+// Error says status, code and detail.
+func (p *Problem) Error() string {
+	if p.Detail == "" {
+		return fmt.Sprintf("%d %s (%s)", p.Status, p.Title, p.Code)
+	}
+	return fmt.Sprintf("%s (%d %s)", p.Detail, p.Status, p.Code)
+}
+
+// Unwrap is the cause.
+func (p *Problem) Unwrap() error { return p.Err }
+
+// Write sends the problem as the whole response.
+func (p *Problem) Write(w http.ResponseWriter) {
+	h := w.Header()
+	for name, values := range p.Headers {
+		h[name] = values
+	}
+	h.Set("Content-Type", ContentType)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p) // the peer is gone, there is nobody to tell
+}
