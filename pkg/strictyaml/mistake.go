@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -16,7 +17,7 @@ import (
 // that came from ${env:} or ${file:}.
 type Mistake struct {
 	Line, Column int // from 1; 0 when unknown
-	Width        int // characters to underline, at least 1
+	Width        int // characters to underline; 0: as far as the value goes
 	Message      string
 	Fix          string
 }
@@ -53,14 +54,29 @@ func (ms Mistakes) Err() error {
 	return ms
 }
 
-// At is a mistake at a node.
+// At is a mistake at a node. Where the node's value came from ${env:} or ${file:},
+// the value is taken out of the message and the fix.
 func At(n *yaml.Node, fix, format string, args ...any) Mistake {
-	m := Mistake{Width: 1, Message: fmt.Sprintf(format, args...), Fix: fix}
-	if n != nil {
-		m.Line, m.Column = n.Line, n.Column
-		if n.Kind == yaml.ScalarNode && len(n.Value) > 0 {
-			m.Width = len(n.Value)
-		}
+	m := Mistake{Message: fmt.Sprintf(format, args...), Fix: fix}
+	return m.place(n)
+}
+
+// place puts a mistake at a node.
+func (m Mistake) place(n *yaml.Node) Mistake {
+	m.Width = 1
+	if n == nil {
+		return m
+	}
+	m.Line, m.Column = n.Line, n.Column
+	m.Message, m.Fix = hide(m.Message, n), hide(m.Fix, n)
+	switch {
+	case n.Kind != yaml.ScalarNode:
+	case IsExpanded(n):
+		m.Width = 0 // the report measures it in the source
+	case n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0:
+		m.Width = utf8.RuneCountInString(n.Value) + 2
+	case n.Value != "":
+		m.Width = utf8.RuneCountInString(n.Value)
 	}
 	return m
 }

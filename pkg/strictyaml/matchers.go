@@ -1,0 +1,85 @@
+package strictyaml
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/prometheus/alertmanager/matcher/parse"
+	"github.com/prometheus/alertmanager/pkg/labels"
+	"go.yaml.in/yaml/v3"
+)
+
+// Matchers is a list of strings, each an Alertmanager matcher (`alertname="X"`,
+// `job=~"a|b"`) in its UTF-8 syntax. All of them must match.
+type Matchers labels.Matchers
+
+// position begins the errors of Alertmanager's parser: columns from 0.
+var position = regexp.MustCompile(`^(\d+):(\d+): `)
+
+const matcherFix = `write label, operator (=, !=, =~, !~) and quoted value: 'alertname="ServiceDown"'`
+
+// UnmarshalYAML reads the list and collects every bad matcher, each with its
+// place inside the string.
+func (m *Matchers) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind != yaml.SequenceNode {
+		return Mistake{Message: "must be a list of matchers, not " + describe(n), Fix: `write a list: ['alertname="ServiceDown"']`}
+	}
+	out := make(Matchers, 0, len(n.Content))
+	var ms Mistakes
+	for _, c := range n.Content {
+		if c.Kind == yaml.AliasNode && c.Alias != nil {
+			c = c.Alias
+		}
+		if c.Kind != yaml.ScalarNode || isNull(c) {
+			ms = append(ms, At(c, matcherFix, "a matcher must be text, not %s", describe(c)))
+			continue
+		}
+		one, err := parse.Matcher(c.Value)
+		if err != nil {
+			ms = append(ms, badMatcher(c, err))
+			continue
+		}
+		out = append(out, one)
+	}
+	*m = out
+	return ms.Err()
+}
+
+// badMatcher places a parser's error at the character it is about.
+func badMatcher(n *yaml.Node, err error) Mistake {
+	if IsExpanded(n) { // the parser quotes parts of the value
+		return At(n, matcherFix, "%s is not a matcher", withheld)
+	}
+	text := err.Error()
+	m := At(n, matcherFix, "matcher %s: %s", Shown(n), text)
+	at := position.FindStringSubmatch(text)
+	if at == nil {
+		return m
+	}
+	m.Message = "matcher " + Shown(n) + ": " + text[len(at[0]):]
+	start, _ := strconv.Atoi(at[1])
+	end, _ := strconv.Atoi(at[2])
+	if offset, ok := inSource(n, start); ok {
+		m.Column += offset
+		m.Width = max(end-start, 1)
+	}
+	return m
+}
+
+// inSource is how many columns after a scalar's start its i-th character stands,
+// where that can be told: not in block scalars.
+func inSource(n *yaml.Node, i int) (int, bool) {
+	before := string([]rune(n.Value)[:min(i, utf8.RuneCountInString(n.Value))])
+	switch {
+	case strings.Contains(n.Value, "\n") || n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0:
+		return 0, false
+	case n.Style&yaml.SingleQuotedStyle != 0:
+		return 1 + i + strings.Count(before, "'"), true
+	case n.Style&yaml.DoubleQuotedStyle != 0:
+		return 1 + i + strings.Count(before, `"`) + strings.Count(before, `\`), true
+	default:
+		return i, true
+	}
+}
