@@ -2,7 +2,6 @@ package lab_test
 
 import (
 	"context"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -270,9 +269,7 @@ func logs(ctx context.Context, t *testing.T, l *lab.Lab, id string) string {
 	require.NoError(t, err)
 	defer r.Close()
 	var text strings.Builder
-	_, err = copyLogs(&text, r)
+	_, err = stdcopy.StdCopy(&text, &text, r)
 	require.NoError(t, err)
 	return text.String()
 }
-
-func copyLogs(to io.Writer, from io.Reader) (int64, error) { return stdcopy.StdCopy(to, to, from) }
