@@ -7,7 +7,6 @@ package ledger
 import (
 	"encoding/json"
 	"slices"
-	"sort"
 	"sync"
 	"time"
 
@@ -28,27 +27,25 @@ const (
 	DryRun = "dry-run"
 )
 
-// Ledger is safe for concurrent use. Apply is called in the order of records.
+// Ledger is safe for concurrent use. Apply is called in the order of records: by
+// seq for each replica, never by time, because a clock may go back.
 type Ledger struct {
 	mu sync.RWMutex // guards everything below
 
 	episodes  map[string]*Episode
 	latest    map[string]*Episode // by fingerprint: the newest episode
 	rems      map[string]*Remediation
-	uses      []use // effects on targets, in the order of records
+	uses      uses     // effects on targets
+	wins      wins     // remediations that ended well, by policy and target
+	lines     lineages // remediations by policy and lineage of their episodes
+	seen      seen     // which records have been applied
 	pauses    map[string]Pause
 	processed uint64 // newest notification whose alerts are all recorded
 	pending   []audit.Record
 	applied   int
 	lastMode  string
-	lastSeen  time.Time
-}
-
-// use is one remediation's effect (or, planned, what would have been one) on a target.
-type use struct {
-	target, remediation, policy string
-	first, last                 time.Time
-	planned                     bool
+	newest    time.Time // time of the newest record
+	floor     time.Time // oldest time among the records since the last pruning
 }
 
 // New is an empty ledger.
@@ -58,22 +55,79 @@ func New() *Ledger {
 		latest:   map[string]*Episode{},
 		rems:     map[string]*Remediation{},
 		pauses:   map[string]Pause{},
+		uses:     uses{},
+		wins:     wins{},
+		lines:    lineages{},
+		seen:     seen{},
 	}
 }
 
 // Apply projects committed records. It never fails: a record that it cannot read
-// changes nothing here and stays in the journal.
+// changes nothing here and stays in the journal. A record that was applied before
+// is left out, so that a tail may be given twice (an append in doubt, a replay that
+// overlaps). Records without a seq, as in unit tests of policies, are always applied.
 func (l *Ledger) Apply(recs []*audit.Record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, r := range recs {
+		if !l.seen.first(r.Replica, r.Seq) {
+			continue
+		}
+		l.clockLocked(r.Time.Time)
 		l.applyLocked(r)
-		if r.Time.After(l.lastSeen) {
-			l.lastSeen = r.Time.Time
-		}
 		if l.applied++; l.applied%1000 == 0 {
-			l.pruneLocked(r.Time.Add(-Retain))
+			l.pruneLocked(l.floor.Add(-Retain))
+			l.floor = time.Time{}
 		}
+	}
+}
+
+// skew is how far records may run behind each other (replicas, small corrections)
+// before the clock counts as set back.
+const skew = time.Second
+
+// clockLocked notes a record's time. A clock that is set back shows that earlier
+// records were written in the future: their times become the present one, once and
+// for all, so that what waits for them waits its own length and no longer (design
+// §5, store trouble).
+func (l *Ledger) clockLocked(now time.Time) {
+	if l.floor.IsZero() || now.Before(l.floor) {
+		l.floor = now
+	}
+	if now.Add(skew).Before(l.newest) {
+		l.clampLocked(now)
+		l.newest = now
+	}
+	if now.After(l.newest) {
+		l.newest = now
+	}
+}
+
+func (l *Ledger) clampLocked(now time.Time) {
+	clamp := func(times ...*time.Time) {
+		for _, t := range times {
+			if t.After(now) {
+				*t = now
+			}
+		}
+	}
+	for _, e := range l.episodes {
+		clamp(&e.FirstSeen, &e.LastWebhook, &e.ClosedAt)
+	}
+	for _, r := range l.rems {
+		clamp(&r.OpenedAt, &r.ClosedAt)
+		for i := range r.Intents {
+			clamp(&r.Intents[i].Started, &r.Intents[i].Finished)
+		}
+	}
+	for _, list := range l.uses {
+		for _, u := range list {
+			clamp(&u.first, &u.last)
+		}
+	}
+	for scope, p := range l.pauses {
+		clamp(&p.Since)
+		l.pauses[scope] = p
 	}
 }
 
@@ -114,7 +168,7 @@ func (l *Ledger) notificationLocked(r *audit.Record) {
 	}
 	for _, a := range d.Payload.Alerts {
 		e := l.latest[alert.Fingerprint(a)]
-		if e != nil && e.Open && a.Status == alert.Firing && !a.StartsAt.After(e.Alert.StartsAt) {
+		if e != nil && e.Open && a.Status == alert.Firing && e.Continues(a.StartsAt) {
 			e.LastWebhook = r.Time.Time
 		}
 	}
@@ -145,10 +199,17 @@ func (l *Ledger) Processed(seq uint64) {
 	l.pending = slices.DeleteFunc(l.pending, func(r audit.Record) bool { return r.Seq <= seq })
 }
 
-// pruneLocked forgets what no guard can ask about any more.
+// pruneLocked forgets what no guard can ask about any more. A lineage is kept whole
+// while one of its episodes is: an alert that fires for weeks keeps its attempts.
 func (l *Ledger) pruneLocked(before time.Time) {
-	for id, e := range l.episodes {
+	kept := map[string]bool{}
+	for _, e := range l.episodes {
 		if e.Open || e.ClosedAt.After(before) {
+			kept[e.Lineage] = true
+		}
+	}
+	for id, e := range l.episodes {
+		if kept[e.Lineage] {
 			continue
 		}
 		delete(l.episodes, id)
@@ -156,12 +217,17 @@ func (l *Ledger) pruneLocked(before time.Time) {
 			delete(l.latest, e.Fingerprint)
 		}
 	}
+	gone := map[*Remediation]bool{}
 	for id, r := range l.rems {
-		if r.State == Closed && r.ClosedAt.Before(before) {
+		remembered := slices.ContainsFunc(r.Episodes, func(e string) bool { return l.episodes[e] != nil })
+		if r.State == Closed && r.ClosedAt.Before(before) && !remembered {
 			delete(l.rems, id)
+			gone[r] = true
 		}
 	}
-	l.uses = slices.DeleteFunc(l.uses, func(u use) bool { return u.last.Before(before) })
+	forget(l.wins, func(r *Remediation) bool { return gone[r] })
+	forget(l.lines, func(r *Remediation) bool { return gone[r] })
+	forget(l.uses, func(u *use) bool { return u.last.Before(before) })
 }
 
 // LastMode is the mode of the newest daemon.started or config.loaded record.
@@ -171,14 +237,16 @@ func (l *Ledger) LastMode() string {
 	return l.lastMode
 }
 
-// sortedBy gives a map's values in a stable order.
-func sortedBy[T any](m map[string]T, less func(a, b T) int) []T {
-	out := make([]T, 0, len(m))
+// sorted gives the values of a map for which keep answers yes in a stable order.
+func sorted[T any](m map[string]T, keep func(T) bool, less func(a, b T) int) []T {
 	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
+	for k, v := range m {
+		if keep(v) {
+			keys = append(keys, k)
+		}
 	}
-	sort.Strings(keys)
+	slices.Sort(keys)
+	out := make([]T, 0, len(keys))
 	for _, k := range keys {
 		out = append(out, m[k])
 	}

@@ -101,8 +101,17 @@ func (l *Ledger) openRemediationLocked(r *audit.Record) {
 		l.rems[rem.ID] = rem
 	}
 	joins := r.Verdict == "execute" || r.Reason != nil && r.Reason.Code == "joined"
-	if joins && rem.State != Closed && !slices.Contains(rem.Episodes, r.Episode) {
-		rem.Episodes = append(rem.Episodes, r.Episode)
+	if joins && rem.State != Closed {
+		l.joinLocked(rem, r.Episode)
+	}
+}
+
+func (l *Ledger) joinLocked(rem *Remediation, episode string) {
+	if episode != "" && !slices.Contains(rem.Episodes, episode) {
+		rem.Episodes = append(rem.Episodes, episode)
+	}
+	if e := l.episodes[episode]; e != nil {
+		fileOnce(l.lines, lineKey{rem.Policy, e.Lineage}, rem)
 	}
 }
 
@@ -118,8 +127,9 @@ func (l *Ledger) stepLocked(r *audit.Record) {
 		rem.Intents = append(rem.Intents, Intent{
 			Step: *r.Step, Uses: r.Uses, Target: r.Target, Phase: d.Phase, Started: r.Time.Time,
 		})
-		l.uses = append(l.uses, use{
-			target: r.Target, remediation: rem.ID, policy: rem.Policy, first: r.Time.Time, last: r.Time.Time,
+		l.uses.add(&use{
+			target: r.Target, remediation: rem.ID, policy: rem.Policy, step: *r.Step, phase: d.Phase,
+			first: r.Time.Time, last: r.Time.Time,
 		})
 	case audit.StepFinished:
 		l.finishLocked(rem, r, d)
@@ -136,15 +146,10 @@ func (l *Ledger) finishLocked(rem *Remediation, r *audit.Record, d StepData) {
 			continue
 		}
 		in.Finished, in.Error, in.Cancelled = r.Time.Time, r.Error, d.Cancelled
-		for j := len(l.uses) - 1; j >= 0; j-- {
-			u := &l.uses[j]
-			if u.remediation == rem.ID && u.target == in.Target && u.first.Equal(in.Started) {
-				u.last = r.Time.Time
-				if d.Cancelled {
-					l.uses = slices.Delete(l.uses, j, j+1)
-				}
-				break
-			}
+		u := l.uses.drop(rem.ID, in.Target, in.Phase, in.Step)
+		if u != nil && !d.Cancelled {
+			u.last = r.Time.Time
+			l.uses.add(u) // at the end: it ended last
 		}
 		return
 	}
@@ -167,19 +172,59 @@ func (l *Ledger) remediationLocked(r *audit.Record) {
 		_ = json.Unmarshal(r.Data, &d)
 		rem.State, rem.ClosedAt, rem.Outcome, rem.Reason = Closed, r.Time.Time, r.Outcome, r.Reason
 		rem.Shutdown, rem.Planned = d.Shutdown, d.Planned
-		for _, t := range d.Planned {
-			l.uses = append(l.uses, use{
+		for _, id := range d.Episodes { // a joining may have gone unrecorded
+			l.joinLocked(rem, id)
+		}
+		l.closedLocked(rem)
+	}
+}
+
+// closedLocked files what a closed remediation means for later decisions.
+func (l *Ledger) closedLocked(rem *Remediation) {
+	planned := rem.Mode == DryRun || rem.Outcome == outcomePlanned
+	if planned {
+		for _, t := range unique(rem.Planned) {
+			l.uses.add(&use{
 				target: t, remediation: rem.ID, policy: rem.Policy,
-				first: r.Time.Time, last: r.Time.Time, planned: true,
+				first: rem.ClosedAt, last: rem.ClosedAt, planned: true,
 			})
 		}
 	}
+	if !settles(rem.Outcome) {
+		return
+	}
+	for _, t := range unique(rem.touched()) {
+		fileOnce(l.wins, winKey{rem.Policy, t, planned}, rem)
+	}
 }
+
+const outcomePlanned = "planned"
+
+// settles says which outcomes start the settle time (design §5, deciding again).
+func settles(outcome string) bool {
+	return slices.Contains([]string{"succeeded", "unverified", "partial", outcomePlanned}, outcome)
+}
+
+// touched are the targets that a remediation changed, or in dry run would have.
+func (r *Remediation) touched() []string {
+	if r.Outcome == outcomePlanned {
+		return r.Planned
+	}
+	var out []string
+	for _, i := range r.Intents {
+		if !i.Cancelled {
+			out = append(out, i.Target)
+		}
+	}
+	return out
+}
+
+func unique(in []string) []string { return slices.Compact(slices.Sorted(slices.Values(in))) }
 
 func (r *Remediation) copy() Remediation {
 	c := *r
 	c.Targets, c.Episodes = slices.Clone(r.Targets), slices.Clone(r.Episodes)
-	c.Intents, c.Skipped = slices.Clone(r.Intents), slices.Clone(r.Skipped)
+	c.Intents, c.Skipped, c.Planned = slices.Clone(r.Intents), slices.Clone(r.Skipped), slices.Clone(r.Planned)
 	return c
 }
 
@@ -199,10 +244,11 @@ func (l *Ledger) Remediations(keep func(*Remediation) bool) []Remediation {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	var out []Remediation
-	for _, r := range sortedBy(l.rems, func(a, b *Remediation) int { return a.OpenedAt.Compare(b.OpenedAt) }) {
-		if keep == nil || keep(r) {
-			out = append(out, r.copy())
-		}
+	if keep == nil {
+		keep = func(*Remediation) bool { return true }
+	}
+	for _, r := range sorted(l.rems, keep, func(a, b *Remediation) int { return a.OpenedAt.Compare(b.OpenedAt) }) {
+		out = append(out, r.copy())
 	}
 	return out
 }

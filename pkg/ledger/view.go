@@ -2,9 +2,8 @@ package ledger
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
-	"sort"
-	"strings"
 	"time"
 
 	"github.com/stellarescrow/remediator/pkg/audit"
@@ -28,49 +27,48 @@ type Effect struct {
 	Planned     bool
 }
 
-func (v View) counts(u use) bool { return !u.planned || v.mode == DryRun }
+func (v View) planned() bool { return v.mode == DryRun }
 
-// LastEffect is the newest effect on a target that another remediation than self had.
+// LastEffect is the newest effect on a target that another remediation than self
+// had, by the time it ended; one that has not ended counts from its start.
 func (v View) LastEffect(target, self string) (Effect, bool) {
 	v.l.mu.RLock()
 	defer v.l.mu.RUnlock()
 	var best Effect
-	for _, u := range v.l.uses {
-		if u.target == target && u.remediation != self && v.counts(u) && u.last.After(best.Time) {
+	v.l.uses.since(target, v.planned(), time.Time{}, func(u *use) bool {
+		if u.remediation != self && u.last.After(best.Time) {
 			best = Effect{Time: u.last, Remediation: u.remediation, Policy: u.policy, Planned: u.planned}
 		}
-	}
+		// Further back only what the skew between replicas may have misplaced.
+		return best.Time.IsZero() || !u.last.Add(skew).Before(best.Time)
+	})
 	return best, !best.Time.IsZero()
 }
 
-// Effects are the times at which other remediations than self first had an effect
-// on the target ("" for any target) after since, each remediation once, oldest first.
+// Effects are the times at which other remediations than self last had an effect
+// on the target ("" for any target) after since, each remediation once, oldest
+// first. The last effect counts, by its end: so no window holds more remediations
+// with an effect than a limit that was asked before each.
 func (v View) Effects(target, self string, since time.Time) []time.Time {
 	v.l.mu.RLock()
 	defer v.l.mu.RUnlock()
-	first := map[string]time.Time{}
-	for _, u := range v.l.uses {
-		if (target != "" && u.target != target) || u.remediation == self || !v.counts(u) {
-			continue
+	last := map[string]time.Time{}
+	v.l.uses.since(target, v.planned(), since, func(u *use) bool {
+		if u.remediation != self && u.last.After(last[u.remediation]) {
+			last[u.remediation] = u.last
 		}
-		// The latest effect counts: a limit is never exceeded in any window.
-		if t, ok := first[u.remediation]; !ok || u.first.After(t) {
-			first[u.remediation] = u.first
-		}
-	}
-	var out []time.Time
-	for _, t := range first {
-		if t.After(since) {
-			out = append(out, t)
-		}
-	}
-	sort.Slice(out, func(i, j int) bool { return out[i].Before(out[j]) })
-	return out
+		return true
+	})
+	return slices.SortedFunc(maps.Values(last), time.Time.Compare)
 }
 
-// settles says which outcomes start the settle time (design §5, deciding again).
-func settles(outcome string) bool {
-	return slices.Contains([]string{"succeeded", "unverified", "partial", "planned"}, outcome)
+// HadEffect says whether a remediation has had an effect: then it already counts
+// as one among all.
+func (v View) HadEffect(remediation string) bool {
+	v.l.mu.RLock()
+	defer v.l.mu.RUnlock()
+	r := v.l.rems[remediation]
+	return r != nil && r.HadEffect()
 }
 
 // LastSuccess is the newest remediation of a policy that ended well on a target.
@@ -78,33 +76,27 @@ func (v View) LastSuccess(policy, target, self string) (Effect, bool) {
 	v.l.mu.RLock()
 	defer v.l.mu.RUnlock()
 	var best Effect
-	for _, r := range v.l.rems {
-		if r.Policy != policy || r.ID == self || r.State != Closed || !settles(r.Outcome) || !r.ClosedAt.After(best.Time) {
+	for _, planned := range []bool{false, true} {
+		if planned && !v.planned() {
 			continue
 		}
-		planned := r.Outcome == "planned"
-		if planned && v.mode != DryRun || !slices.Contains(r.touched(), target) {
-			continue
+		list := v.l.wins[winKey{policy, target, planned}]
+		for i := len(list) - 1; i >= 0; i-- {
+			r := list[i]
+			if r.ClosedAt.Add(skew).Before(best.Time) {
+				break
+			}
+			if r.ID != self && r.ClosedAt.After(best.Time) {
+				best = Effect{Time: r.ClosedAt, Remediation: r.ID, Policy: policy, Planned: planned}
+			}
 		}
-		best = Effect{Time: r.ClosedAt, Remediation: r.ID, Policy: policy, Planned: planned}
 	}
 	return best, !best.Time.IsZero()
 }
 
-// touched are the targets that a remediation changed, or in dry run would have.
-func (r *Remediation) touched() []string {
-	out := slices.Clone(r.Planned)
-	for _, i := range r.Intents {
-		if !i.Cancelled {
-			out = append(out, i.Target)
-		}
-	}
-	return out
-}
-
-// Attempts of a policy on an episode: its closed remediations with an intent, along
-// the episode's lineage. Planned ones and those that a graceful stop interrupted
-// do not count.
+// Attempts of a policy on an episode: remediations with an intent, closed or not,
+// along the episode's lineage. Planned ones and those that a graceful stop
+// interrupted do not count.
 func (v View) Attempts(policy, episode, self string) int {
 	v.l.mu.RLock()
 	defer v.l.mu.RUnlock()
@@ -118,38 +110,38 @@ func (v View) Attempts(policy, episode, self string) int {
 }
 
 // Final is a remediation after which the policy is not tried again in the episode:
-// it handed over to people, or people refused it.
+// it handed over to people, or people refused it. Live decisions read live ones
+// only; dry-run decisions read both, because they say what live would.
 func (v View) Final(policy, episode string) (Remediation, bool) {
 	v.l.mu.RLock()
 	defer v.l.mu.RUnlock()
 	for _, r := range v.l.lineageLocked(policy, episode) {
-		if r.State == Closed && r.Mode == v.mode && slices.Contains([]string{"escalated", "expired", "rejected"}, r.Outcome) {
+		if r.State == Closed && (r.Mode != DryRun || v.planned()) && slices.Contains([]string{"escalated", "expired", "rejected"}, r.Outcome) {
 			return r.copy(), true
 		}
 	}
 	return Remediation{}, false
 }
 
-// lineageLocked are the remediations of a policy on the episode and on those it follows.
+// lineageLocked are the remediations of a policy on the episode and on those it
+// follows, oldest first.
 func (l *Ledger) lineageLocked(policy, episode string) []*Remediation {
 	e := l.episodes[episode]
 	if e == nil {
 		return nil
 	}
-	var out []*Remediation
-	for _, r := range l.rems {
-		if r.Policy != policy {
-			continue
-		}
-		for _, id := range r.Episodes {
-			if o := l.episodes[id]; o != nil && o.Lineage == e.Lineage {
-				out = append(out, r)
-				break
-			}
-		}
+	return l.lines[lineKey{policy, e.Lineage}]
+}
+
+// Firing is the open episode of a fingerprint, if there is one.
+func (v View) Firing(fingerprint string) (Episode, bool) {
+	v.l.mu.RLock()
+	defer v.l.mu.RUnlock()
+	e := v.l.latest[fingerprint]
+	if e == nil || !e.Open {
+		return Episode{}, false
 	}
-	slices.SortFunc(out, func(a, b *Remediation) int { return strings.Compare(a.ID, b.ID) })
-	return out
+	return e.copy(), true
 }
 
 // Pause is one scope that a person paused.
@@ -207,10 +199,7 @@ func (l *Ledger) Pauses(now time.Time) []Pause {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	var out []Pause
-	for _, p := range sortedBy(l.pauses, func(a, b Pause) int { return a.Since.Compare(b.Since) }) {
-		if p.Until.IsZero() || now.Before(p.Until) {
-			out = append(out, p)
-		}
-	}
+	keep := func(p Pause) bool { return p.Until.IsZero() || now.Before(p.Until) }
+	out = append(out, sorted(l.pauses, keep, func(a, b Pause) int { return a.Since.Compare(b.Since) })...)
 	return out
 }

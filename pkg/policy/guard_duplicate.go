@@ -44,9 +44,15 @@ func handling(in *Input) (Active, bool) {
 func joinable(in *Input) (Active, bool) {
 	for _, a := range in.Active {
 		if a.Remediation != in.Remediation && a.Policy == in.Policy.Name && a.Mode == in.Mode &&
-			slices.Equal(a.Targets, in.Possible) {
+			sameSet(a.Targets, in.Possible) {
 			return a, true
 		}
 	}
 	return Active{}, false
+}
+
+// sameSet: targets are a set, whatever order somebody lists them in.
+func sameSet(a, b []string) bool {
+	set := func(in []string) []string { return slices.Compact(slices.Sorted(slices.Values(in))) }
+	return slices.Equal(a, b) || slices.Equal(set(a), set(b))
 }

@@ -13,7 +13,7 @@ func (ModeMark) Evaluate(in *Input) Answer {
 	if in.StartedMode == Live && in.Mode == DryRun {
 		return Answer{Code: CodePaused, Text: "the mode was changed to dry-run meanwhile"}
 	}
-	if in.Mode == DryRun {
+	if in.Mode != Live || in.StartedMode == DryRun { // what began as a dry run stays one
 		return Answer{Text: "dry run: nothing will be changed"}
 	}
 	return Answer{Text: "live"}

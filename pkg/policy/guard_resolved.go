@@ -9,14 +9,22 @@ type ResolvedAlert struct{}
 // Name of the guard.
 func (ResolvedAlert) Name() string { return "resolved" }
 
-// Evaluate compares the episode's state with the policy's `on`.
+// Evaluate compares the episode's state with the policy's `on`. For a policy on
+// resolution a newer episode of the same alert counts as firing too.
 func (ResolvedAlert) Evaluate(in *Input) Answer {
-	switch {
-	case in.Policy.On == OnFiring && !in.Episode.Open:
+	if in.Policy.On != OnResolved {
+		if in.Episode.Open {
+			return Answer{}
+		}
 		return Answer{Code: CodeResolved, Text: "the alert is resolved; the policy acts on firing alerts"}
-	case in.Policy.On == OnResolved && in.Episode.Open:
-		return Answer{Code: CodeResolved, Text: fmt.Sprintf("the alert fires (since %s); the policy acts once it is resolved",
-			in.Episode.Alert.StartsAt.UTC().Format("2006-01-02 15:04:05Z"))}
 	}
-	return Answer{}
+	since, fires := in.Episode.Alert.StartsAt, in.Episode.Open
+	if e, ok := in.History.Firing(in.Episode.Fingerprint); ok {
+		since, fires = e.Alert.StartsAt, true
+	}
+	if !fires {
+		return Answer{}
+	}
+	return Answer{Code: CodeResolved, Text: fmt.Sprintf("the alert fires (since %s); the policy acts once it is resolved",
+		since.UTC().Format("2006-01-02 15:04:05Z"))}
 }

@@ -64,8 +64,15 @@ func (s *Set) Other(set map[string]string, status string) *Policy {
 	return found
 }
 
+// Own says whether an alert was sent by remediator itself; such alerts never match
+// a policy (design §5, own alerts).
+func Own(set map[string]string) bool { return set["source"] == "remediator" }
+
 // each calls fn for every policy that matches, in order, until it says no.
 func (s *Set) each(set map[string]string, fn func(*Policy) bool) {
+	if Own(set) {
+		return
+	}
 	named, open := s.byName[set[alertName]], s.open
 	for len(named) > 0 || len(open) > 0 {
 		var i int

@@ -17,7 +17,7 @@ const (
 // Code is a reason's machine-readable name (design §5, reason codes by verdict).
 type Code string
 
-// Codes that can be given today. Each belongs to one verdict, see VerdictOf.
+// Codes of the contract, by verdict. Each belongs to one, see VerdictOf.
 const (
 	CodeAllowed Code = "allowed"
 
@@ -28,19 +28,34 @@ const (
 	CodeStale     Code = "stale"
 	CodeOwnAlert  Code = "own_alert"
 
+	CodeTooYoung     Code = "too_young"
 	CodeTargetBusy   Code = "target_busy"
 	CodeSettling     Code = "settling"
 	CodeCooldown     Code = "cooldown"
 	CodeRateLimit    Code = "rate_limit"
+	CodeBreakerOpen  Code = "breaker_open"
+	CodeBlastRadius  Code = "blast_radius"
+	CodeFlapping     Code = "flapping"
+	CodeStorm        Code = "storm"
 	CodeAlertUnknown Code = "alert_unknown"
 
-	CodePaused         Code = "paused"
-	CodeSelf           Code = "self"
-	CodeAttempts       Code = "attempts"
-	CodeSilenced       Code = "silenced"
-	CodeNotConfirmed   Code = "not_confirmed"
-	CodeUnconfirmable  Code = "unconfirmable"
-	CodeTargetNotFound Code = "target_not_found"
+	CodeApproval Code = "approval"
+
+	CodePaused           Code = "paused"
+	CodeSelf             Code = "self"
+	CodeTimeInterval     Code = "time_interval"
+	CodeUpstreamIncident Code = "upstream_incident"
+	CodeUpstreamUnknown  Code = "upstream_unknown"
+	CodeAlertFiring      Code = "alert_firing"
+	CodePolicyRunning    Code = "policy_running"
+	CodeDependency       Code = "dependency"
+	CodeQuarantined      Code = "quarantined"
+	CodeStoppedByPerson  Code = "stopped_by_person"
+	CodeAttempts         Code = "attempts"
+	CodeSilenced         Code = "silenced"
+	CodeNotConfirmed     Code = "not_confirmed"
+	CodeUnconfirmable    Code = "unconfirmable"
+	CodeTargetNotFound   Code = "target_not_found"
 )
 
 var verdicts = map[Code]Verdict{
@@ -49,15 +64,27 @@ var verdicts = map[Code]Verdict{
 	CodeNoPolicy: Ignore, CodeResolved: Ignore, CodeDuplicate: Ignore, CodeJoined: Ignore,
 	CodeStale: Ignore, CodeOwnAlert: Ignore,
 
-	CodeTargetBusy: Defer, CodeSettling: Defer, CodeCooldown: Defer, CodeRateLimit: Defer,
-	CodeAlertUnknown: Defer,
+	CodeTooYoung: Defer, CodeTargetBusy: Defer, CodeSettling: Defer, CodeCooldown: Defer,
+	CodeRateLimit: Defer, CodeBreakerOpen: Defer, CodeBlastRadius: Defer, CodeFlapping: Defer,
+	CodeStorm: Defer, CodeAlertUnknown: Defer,
 
-	CodePaused: Suppress, CodeSelf: Suppress, CodeAttempts: Suppress, CodeSilenced: Suppress,
+	CodeApproval: AwaitApproval,
+
+	CodePaused: Suppress, CodeSelf: Suppress, CodeTimeInterval: Suppress,
+	CodeUpstreamIncident: Suppress, CodeUpstreamUnknown: Suppress, CodeAlertFiring: Suppress,
+	CodePolicyRunning: Suppress, CodeDependency: Suppress, CodeQuarantined: Suppress,
+	CodeStoppedByPerson: Suppress, CodeAttempts: Suppress, CodeSilenced: Suppress,
 	CodeNotConfirmed: Suppress, CodeUnconfirmable: Suppress, CodeTargetNotFound: Suppress,
 }
 
-// VerdictOf is the one verdict that a code belongs to.
-func VerdictOf(c Code) Verdict { return verdicts[c] }
+// VerdictOf is the one verdict that a code belongs to. A code that nobody knows
+// never lets anything run.
+func VerdictOf(c Code) Verdict {
+	if v, ok := verdicts[c]; ok {
+		return v
+	}
+	return Suppress
+}
 
 // Codes are all codes with their verdicts.
 func Codes() map[Code]Verdict {

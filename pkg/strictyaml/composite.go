@@ -26,6 +26,7 @@ type shape struct {
 	keys   []string // in the order of the struct, then not-yet ones
 	built  []string // those that are supported
 	rest   []int    // an inlined map takes the other keys
+	node   []int    // a field tagged `yaml:"-" node:"self"` keeps the mapping itself
 }
 
 // Keys are the YAML keys of a struct type in its order, not-yet ones included.
@@ -64,6 +65,8 @@ func (s *shape) add(t reflect.Type, at []int) {
 		name, options, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 		index := append(slices.Clone(at), i)
 		switch {
+		case name == "-" && f.Tag.Get("node") == "self":
+			s.node = index
 		case name == "-" || !f.IsExported() && !f.Anonymous:
 		case slices.Contains(strings.Split(options, ","), "inline"):
 			if f.Type.Kind() == reflect.Map {
@@ -91,6 +94,9 @@ func (d *decoder) structure(path string, n *yaml.Node, v reflect.Value) {
 		return
 	}
 	s := shapeOf(v.Type())
+	if s.node != nil {
+		v.FieldByIndex(s.node).Set(reflect.ValueOf(n))
+	}
 	d.pairs(path, n, func(key, val *yaml.Node) {
 		f, ok := s.fields[key.Value]
 		at := join(path, key.Value)

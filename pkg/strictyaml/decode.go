@@ -26,7 +26,7 @@ type NotYetKeys interface{ NotYet() map[string]string }
 
 // Decode reads a node into the value that into points to. Keys are those of the
 // yaml tags; a field tagged `notyet:"true"` is a key that is refused as not
-// supported yet. What is absent keeps the value it has, so defaults are set before.
+// supported yet; one tagged `yaml:"-" node:"self"`, a *yaml.Node, keeps the mapping. What is absent keeps the value it has, so defaults are set before.
 // Unknown and repeated keys, null and values of the wrong type are mistakes, and
 // all of them are collected: the error is a Mistakes, in source order. Merge keys
 // are refused, aliases resolved. A nil node is an absent one: nothing is set.

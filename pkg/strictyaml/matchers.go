@@ -3,8 +3,6 @@ package strictyaml
 import (
 	"regexp"
 	"strconv"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/prometheus/alertmanager/matcher/parse"
 	"github.com/prometheus/alertmanager/pkg/labels"
@@ -53,33 +51,11 @@ func badMatcher(n *yaml.Node, err error) Mistake {
 		return At(n, matcherFix, "%s is not a matcher", withheld)
 	}
 	text := err.Error()
-	m := At(n, matcherFix, "matcher %s: %s", Shown(n), text)
 	at := position.FindStringSubmatch(text)
 	if at == nil {
-		return m
+		return At(n, matcherFix, "matcher %s: %s", Shown(n), text)
 	}
-	m.Message = "matcher " + Shown(n) + ": " + text[len(at[0]):]
 	start, _ := strconv.Atoi(at[1])
 	end, _ := strconv.Atoi(at[2])
-	if offset, ok := inSource(n, start); ok {
-		m.Column += offset
-		m.Width = max(end-start, 1)
-	}
-	return m
-}
-
-// inSource is how many columns after a scalar's start its i-th character stands,
-// where that can be told: not in block scalars.
-func inSource(n *yaml.Node, i int) (int, bool) {
-	before := string([]rune(n.Value)[:min(i, utf8.RuneCountInString(n.Value))])
-	switch {
-	case strings.Contains(n.Value, "\n") || n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0:
-		return 0, false
-	case n.Style&yaml.SingleQuotedStyle != 0:
-		return 1 + i + strings.Count(before, "'"), true
-	case n.Style&yaml.DoubleQuotedStyle != 0:
-		return 1 + i + strings.Count(before, `"`) + strings.Count(before, `\`), true
-	default:
-		return i, true
-	}
+	return Within(n, start, end-start, matcherFix, "matcher %s: %s", Shown(n), text[len(at[0]):])
 }

@@ -121,7 +121,7 @@ func TestVerify_NamesTheChangedRecord(t *testing.T) {
 		require.NoError(t, l.Append(t.Context(), record(i)))
 	}
 	for name, c := range map[string]struct{ sql, want string }{
-		"one byte changed": {"update records set json = replace(json, '"r-4"', '"r-5"') where seq = 5", "5 was changed"},
+		"one byte changed": {`update records set json = replace(json, '"r-4"', '"r-5"') where seq = 5`, "5 was changed"},
 		"one removed":      {"delete from records where seq = 3", "3 is missing: after 2 comes 4"},
 		"the tail cut":     {"delete from records where seq = 10", "10 is missing: the tail was cut, the exported head is 10"},
 	} {
