@@ -1,0 +1,82 @@
+package handlers
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"time"
+
+	"github.com/stellarescrow/remediator/pkg/handlers/problem"
+)
+
+const maxControlBody = 64 << 10
+
+// checkContentType refuses a POST whose body says that it is no JSON, such as a
+// form of a web page, and, where the gate asks for it, one that says nothing.
+func checkContentType(g gate, r *http.Request) error {
+	if r.Method != http.MethodPost {
+		return nil
+	}
+	given := r.Header.Get("Content-Type")
+	if given == "" && !g.RequireContentType() {
+		return nil
+	}
+	if kind, _, err := mime.ParseMediaType(given); err == nil && kind == "application/json" {
+		return nil
+	}
+	return problem.New(http.StatusUnsupportedMediaType, "not_json", "Content-Type %q: send application/json", clip(given)).
+		With("Accept", "application/json")
+}
+
+// bodyRead lifts the deadline that the server set for reading the request. It
+// must not strike later: the end of it would cancel the request's context.
+func bodyRead(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+}
+
+// readControl decodes the small JSON object of a control request into v. An
+// empty body leaves v as it is; an unknown field is refused, because a misspelt
+// "policy" would otherwise pause, or resume, everything.
+func readControl(w http.ResponseWriter, r *http.Request, v any) error {
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxControlBody))
+	d.DisallowUnknownFields()
+	err := d.Decode(v)
+	if err == nil {
+		_, err = d.Token()
+		if err == nil {
+			return problem.New(http.StatusBadRequest, "trailing_data", "data after the JSON object")
+		}
+	}
+	bodyRead(w)
+	var large *http.MaxBytesError
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil
+	case errors.As(err, &large):
+		return problem.New(http.StatusRequestEntityTooLarge, "body_too_large", "the body is larger than %d bytes", large.Limit)
+	}
+	return problem.New(http.StatusBadRequest, "malformed_json", "cannot decode the body: %s", clip(err.Error()))
+}
+
+// writeJSON answers 200.
+func writeJSON(w http.ResponseWriter, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	_, _ = w.Write(append(b, '\n')) // the peer is gone, there is nobody to tell
+	return nil
+}
+
+// done is the body of a control request that succeeded.
+type done struct {
+	Status string `json:"status"`
+}
+
+func ok(w http.ResponseWriter) error { return writeJSON(w, done{Status: "ok"}) }
