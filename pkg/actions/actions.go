@@ -71,6 +71,14 @@ type Check interface {
 	Check(ctx context.Context, s Scope) Result
 }
 
+// Waiter is what a Check may implement as well when it can be told of a change
+// instead of asking again and again.
+type Waiter interface {
+	// Await returns as soon as the result is as wanted (known, and ok as wantOK
+	// says), or, when ctx ends first, the last result seen. The caller bounds ctx.
+	Await(ctx context.Context, s Scope, wantOK bool) Result
+}
+
 // Action is a step that changes something.
 type Action interface {
 	Step
