@@ -1,0 +1,87 @@
+package config
+
+import (
+	"slices"
+	"time"
+
+	"github.com/prometheus/alertmanager/pkg/labels"
+
+	"github.com/stellarescrow/remediator/pkg/policy"
+)
+
+// DefaultHost is where a Docker engine is looked for.
+const DefaultHost = "unix:///var/run/docker.sock"
+
+func ptr[T any](v T) *T { return &v }
+
+// defaults are the values of design §4 for what a file leaves out.
+func defaults() Config {
+	return Config{
+		Mode:    policy.DryRun,
+		Storage: Storage{Path: "data/remediator.db"},
+		Defaults: Guards{
+			Cooldown:    ptr(Duration(10 * time.Minute)),
+			Settle:      ptr(Duration(15 * time.Minute)),
+			Attempts:    ptr(2),
+			Limits:      []Limit{{Max: 3, Per: Duration(time.Hour)}, {Max: 7, Per: Duration(24 * time.Hour)}},
+			MaxAlertAge: ptr(Duration(4 * time.Hour)),
+			Deadline:    ptr(Duration(15 * time.Minute)),
+		},
+		GlobalLimits: []Limit{{Max: 10, Per: Duration(time.Hour)}},
+		BlastRadius:  BlastRadius{MaxConcurrent: 1},
+	}
+}
+
+// Settings are a policy's guards: its own where given, else the defaults'.
+func (c *Config) Settings(p *Policy) policy.Settings {
+	d, own := c.Defaults, p.Guards.Guards
+	limits := d.Limits
+	if own.Limits != nil {
+		limits = own.Limits
+	}
+	return policy.Settings{
+		Cooldown:    pick(own.Cooldown, d.Cooldown).Std(),
+		Settle:      pick(own.Settle, d.Settle).Std(),
+		Attempts:    pick(own.Attempts, d.Attempts),
+		Limits:      Limits(limits),
+		MaxAlertAge: pick(own.MaxAlertAge, d.MaxAlertAge).Std(),
+		Deadline:    pick(own.Deadline, d.Deadline).Std(),
+	}
+}
+
+func pick[T any](own, def *T) T {
+	if own != nil {
+		return *own
+	}
+	return *def
+}
+
+// Limits are limits as the guards take them.
+func Limits(in []Limit) []policy.Limit {
+	out := make([]policy.Limit, len(in))
+	for i, l := range in {
+		out[i] = policy.Limit{Max: l.Max, Per: l.Per.Std()}
+	}
+	return out
+}
+
+// Alternatives are a policy's matchers as policy.Policy has them: one list from
+// matchers, or those of any_matchers.
+func (p *Policy) Alternatives() []labels.Matchers {
+	var out []labels.Matchers
+	if len(p.Matchers) > 0 {
+		out = append(out, labels.Matchers(p.Matchers))
+	}
+	for _, ms := range p.AnyMatchers {
+		out = append(out, labels.Matchers(ms))
+	}
+	return out
+}
+
+// Policy is the part of a policy that decisions need.
+func (c *Config) Policy(p *Policy) *policy.Policy {
+	return &policy.Policy{
+		Name: p.Name, Runbook: p.Runbook, Severity: p.Severity, Mode: p.Mode, On: p.On, Continue: p.Continue,
+		Matchers: p.Alternatives(), Settings: c.Settings(p), Escalate: slices.Clone(p.Escalate),
+	}
+}

@@ -1,0 +1,135 @@
+package config
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/prometheus/alertmanager/pkg/labels"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/stellarescrow/remediator/pkg/policy"
+	"github.com/stellarescrow/remediator/pkg/strictyaml"
+)
+
+func (v *validator) policies() {
+	entries := items(strictyaml.Child(v.root, "policies"))
+	seen := map[string]int{}
+	var earlier []*Policy
+	for i, entry := range entries {
+		if i >= len(v.c.Policies) || entry.Kind != yaml.MappingNode {
+			continue
+		}
+		p := &v.c.Policies[i]
+		path := "policies[" + p.Name + "]"
+		if !v.sound(entry) {
+			seen[p.Name] = max(seen[p.Name], entry.Line)
+			continue
+		}
+		v.named("policy", entry, p.Name, seen)
+		v.oneOf("severity", entry, "severity", p.Severity, "P1", "P2", "P3", "P4")
+		v.oneOf("on", entry, "on", p.On, policy.OnFiring, policy.OnResolved)
+		v.oneOf("mode", entry, "mode", string(p.Mode), string(policy.DryRun), string(policy.Live))
+		v.guards(path+".guards", strictyaml.Child(entry, "guards"), p.Guards.Guards)
+		if v.matchers(entry, p) {
+			v.reachable(entry, p, earlier)
+			earlier = append(earlier, p)
+		}
+		v.escalate(entry, p)
+		v.steps(entry, p)
+	}
+}
+
+const matchFix = `add matchers: ['alertname="..."']`
+
+// matchers refuses what would match every alert, or nearly so.
+func (v *validator) matchers(entry *yaml.Node, p *Policy) bool {
+	one, any := strictyaml.Child(entry, "matchers"), strictyaml.Child(entry, "any_matchers")
+	switch {
+	case one != nil && any != nil:
+		v.at(any, "keep one; what all alternatives share is repeated in each", "policy %q has both matchers and any_matchers", p.Name)
+		return false
+	case one == nil && any == nil:
+		v.at(entry, matchFix, "policy %q has no matchers and would match every alert", p.Name)
+		return false
+	case one != nil:
+		return v.alternative(one, p.Name, p.Matchers)
+	case len(p.AnyMatchers) == 0:
+		v.at(any, matchFix, "policy %q has no matchers and would match every alert", p.Name)
+		return false
+	}
+	ok := true
+	for i, n := range items(any) {
+		ok = v.alternative(n, p.Name, p.AnyMatchers[i]) && ok
+	}
+	return ok
+}
+
+func (v *validator) alternative(n *yaml.Node, policyName string, ms strictyaml.Matchers) bool {
+	if len(ms) == 0 {
+		v.at(n, `write what it is for: ['alertname="..."']`, "policy %q has an empty list of matchers, which would match every alert", policyName)
+		return false
+	}
+	if !slices.ContainsFunc(ms, func(m *labels.Matcher) bool { return !m.Matches("") }) {
+		v.at(n, `add a matcher that needs a value, such as 'alertname="..."'`,
+			"the matchers of policy %q also match alerts that lack these labels, so nearly every alert", policyName)
+		return false
+	}
+	return true
+}
+
+// reachable refuses a policy that an earlier one hides: one that has the same
+// matchers, or fewer of them, and does not continue.
+func (v *validator) reachable(entry *yaml.Node, p *Policy, earlier []*Policy) {
+	for _, e := range earlier {
+		if e.Continue || or(e.On, policy.OnFiring) != or(p.On, policy.OnFiring) || !covers(e, p) {
+			continue
+		}
+		v.at(value(entry, "name"), "put it before the other, make its matchers different, or set continue: true on "+e.Name,
+			"policy %q is never reached: %q on line %d matches all of its alerts first", p.Name, e.Name, e.Node.Line)
+		return
+	}
+}
+
+// covers says whether every alternative of b contains all matchers of some
+// alternative of a, so that a matches whatever b does.
+func covers(a, b *Policy) bool {
+	for _, bs := range b.Alternatives() {
+		if !slices.ContainsFunc(a.Alternatives(), func(as labels.Matchers) bool { return contains(bs, as) }) {
+			return false
+		}
+	}
+	return true
+}
+
+func contains(all, some labels.Matchers) bool {
+	for _, s := range some {
+		if !slices.ContainsFunc(all, func(m *labels.Matcher) bool { return m.String() == s.String() }) {
+			return false
+		}
+	}
+	return true
+}
+
+func (v *validator) escalate(entry *yaml.Node, p *Policy) {
+	if !v.sound(strictyaml.Child(v.root, "receivers")) {
+		return
+	}
+	known := make([]string, len(v.c.Receivers))
+	for i, r := range v.c.Receivers {
+		known[i] = r.Name
+	}
+	seen := map[string]bool{}
+	for i, n := range items(strictyaml.Child(entry, "escalate")) {
+		to := p.Escalate[i]
+		switch {
+		case len(known) == 0:
+			v.at(n, "add receivers: [{name: ...}] at the top level", "receiver %s is not declared", strictyaml.Shown(n))
+		case !slices.Contains(known, to):
+			v.at(n, strings.Replace(strictyaml.Suggest(to, known), "known here: ", "declare it, or write one of ", 1),
+				"receiver %s is not declared", strictyaml.Shown(n))
+		case seen[to]:
+			v.at(n, "keep one of them", "receiver %s is listed twice", strictyaml.Shown(n))
+		}
+		seen[to] = true
+	}
+}

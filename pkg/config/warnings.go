@@ -1,0 +1,36 @@
+package config
+
+import (
+	"fmt"
+
+	"github.com/stellarescrow/remediator/pkg/policy"
+)
+
+// Warnings are sentences about what is allowed but probably not meant.
+func (f *File) Warnings() []string {
+	c := &f.Config
+	var out []string
+	warn := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	if c.Alertmanager == nil {
+		warn("alertmanager.url is not set: whether an alert still fires is not asked, confirm decides alone")
+	}
+	if len(c.Policies) == 0 {
+		warn("there are no policies: alerts are recorded and nothing is done")
+	}
+	if len(c.Defaults.Limits) == 0 {
+		warn("defaults.limits is empty: nothing bounds how often a target is acted upon")
+	}
+	if len(c.GlobalLimits) == 0 {
+		warn("global_limits is empty: nothing bounds how often remediator acts")
+	}
+	for i := range c.Policies {
+		p := &c.Policies[i]
+		if p.Guards.Limits != nil && len(p.Guards.Limits) == 0 {
+			warn("policy %q: guards.limits is empty: nothing bounds how often it acts on a target", p.Name)
+		}
+		if p.Mode == policy.Live && c.Mode == policy.DryRun {
+			warn("policy %q is live but the file's mode is dry-run: it stays dry, the stricter wins", p.Name)
+		}
+	}
+	return out
+}
