@@ -88,7 +88,7 @@ func call(ctx context.Context, method, target string, body io.Reader, out any) (
 	}
 	defer func() { err = errors.Join(err, resp.Body.Close()) }()
 	if resp.StatusCode/100 != 2 {
-		text, _ := io.ReadAll(io.LimitReader(resp.Body, 500)) //nolint:errcheck // the status tells
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 500))
 		return fmt.Errorf("%s %s: %s: %s", method, req.URL.Path, resp.Status, text)
 	}
 	if out == nil {

@@ -69,11 +69,11 @@ func (l *Lab) hostContainer(ctx context.Context, h hostService) (string, error) 
 func hostMounts() []mount.Mount {
 	var mounts []mount.Mount
 	for _, path := range hostPaths {
-		real, err := filepath.EvalSymlinks(path)
+		resolved, err := filepath.EvalSymlinks(path)
 		if err != nil {
 			continue
 		}
-		mounts = append(mounts, mount.Mount{Type: mount.TypeBind, Source: real, Target: path, ReadOnly: true})
+		mounts = append(mounts, mount.Mount{Type: mount.TypeBind, Source: resolved, Target: path, ReadOnly: true})
 	}
 	return mounts
 }

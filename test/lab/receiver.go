@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -36,8 +37,11 @@ func (l *Lab) Receiver(ctx context.Context) (*Receiver, error) {
 	}
 	r := &Receiver{URL: "http://" + listener.Addr().String() + "/webhook", answer: http.StatusOK, changed: make(chan struct{})}
 	server := &http.Server{Handler: r, ReadHeaderTimeout: 10 * time.Second}
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(listener) }()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = server.Serve(listener) // ends with Close
+	}()
 	l.onClose(func(context.Context) error {
 		err := server.Close()
 		<-done
@@ -72,7 +76,7 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 func (r *Receiver) Wait(ctx context.Context, n int) ([]Call, error) {
 	for {
 		r.mu.Lock()
-		calls, changed := r.calls[:len(r.calls):len(r.calls)], r.changed
+		calls, changed := slices.Clip(r.calls), r.changed
 		r.mu.Unlock()
 		if len(calls) >= n {
 			return calls, nil

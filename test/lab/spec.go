@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -89,9 +90,7 @@ func (s ServiceSpec) environment() []string {
 		urls = append(urls, "http://"+need+":"+standinPort+"/health")
 	}
 	env["STANDIN_NEEDS"] = strings.Join(urls, ",")
-	for name, value := range s.Env {
-		env[name] = value
-	}
+	maps.Copy(env, s.Env)
 	var list []string
 	for name, value := range env {
 		list = append(list, name+"="+value)

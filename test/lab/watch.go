@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -93,7 +94,7 @@ func (w *watcher) stop() {
 func (w *watcher) wait(ctx context.Context, what string, ok func([]Event) (bool, error)) error {
 	for {
 		w.mu.Lock()
-		seen, changed, ended := w.events[:len(w.events):len(w.events)], w.changed, w.err
+		seen, changed, ended := slices.Clip(w.events), w.changed, w.err
 		w.mu.Unlock()
 		done, err := ok(seen)
 		if err != nil || done {

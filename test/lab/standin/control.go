@@ -76,7 +76,7 @@ func controlSpin(w http.ResponseWriter, r *http.Request) {
 	end := time.Now().Add(d)
 	for range runtime.NumCPU() {
 		go func() {
-			for time.Now().Before(end) { //nolint:revive // burning the CPU is the purpose
+			for time.Now().Before(end) { // burning the CPU is the purpose
 			}
 		}()
 	}
