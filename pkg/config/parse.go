@@ -96,7 +96,7 @@ func syntaxMistake(data []byte, err error) *strictyaml.Mistake {
 	body := strings.TrimRight(lines[line], "\r\n")
 	column := len(body) - len(strings.TrimLeft(body, " "))
 	width := utf8.RuneCountInString(strings.TrimSpace(body))
-	if i := strings.IndexByte(body, '\t'); i >= 0 && strings.Contains(text, "tab character") {
+	if i := strings.IndexByte(body, '\t'); i >= 0 && (strings.Contains(text, "tab character") || strings.TrimSpace(body[:i]) == "") {
 		column, width = utf8.RuneCountInString(body[:i]), 1
 	}
 	message, fix := explain(text, body)

@@ -70,10 +70,39 @@ func (v *validator) sound(n *yaml.Node) bool {
 		return true
 	}
 	from, to := span(n)
-	return !slices.ContainsFunc(v.bad, func(m strictyaml.Mistake) bool {
+	hit := slices.ContainsFunc(v.bad, func(m strictyaml.Mistake) bool {
 		p := place{m.Line, m.Column}
 		return m.Line == 0 || !before(p, from) && !before(to, p)
 	})
+	return !hit && v.soundAliases(n, 0)
+}
+
+// maxAliasDepth is far beyond what people write.
+const maxAliasDepth = 16
+
+// soundAliases looks at what the aliases under a node stand for.
+func (v *validator) soundAliases(n *yaml.Node, depth int) bool {
+	if len(v.bad) == 0 {
+		return true
+	}
+	if depth > maxAliasDepth {
+		return false
+	}
+	if n.Kind == yaml.AliasNode {
+		from, to := span(n.Alias)
+		for _, m := range v.bad {
+			if p := (place{m.Line, m.Column}); !before(p, from) && !before(to, p) {
+				return false
+			}
+		}
+		return v.soundAliases(n.Alias, depth+1)
+	}
+	for _, c := range n.Content {
+		if !v.soundAliases(c, depth) {
+			return false
+		}
+	}
+	return true
 }
 
 // span of a node: from its start to the last character of what is under it.
@@ -109,9 +138,9 @@ func (v *validator) named(what string, n *yaml.Node, nm string, seen map[string]
 	at := value(n, "name")
 	switch {
 	case nm == "":
-		v.at(at, "add name:", "a %s has no name", what)
+		v.at(at, "add `name: ...`", "a %s has no name", what)
 	case !name.MatchString(nm):
-		v.at(at, nameFix, "%s name %s is not a name", what, strictyaml.Shown(at))
+		v.at(at, nameFix, "%s name %s is not valid", what, strictyaml.Shown(at))
 	case seen[nm] > 0:
 		v.at(at, "give each its own name", "%s %s is declared twice, first on line %d", what, strictyaml.Shown(at), seen[nm])
 	default:
@@ -141,7 +170,7 @@ func (v *validator) general() {
 		}
 	}
 	if n := strictyaml.Child(v.root, "replica"); n != nil && v.sound(n) && !name.MatchString(v.c.Replica) {
-		v.at(n, nameFix, "replica %s is not a name", strictyaml.Shown(n))
+		v.at(n, nameFix, "replica %s is not a valid name", strictyaml.Shown(n))
 	}
 	if n := strictyaml.Child(strictyaml.Child(v.root, "audit"), "key"); n != nil && v.sound(n) && v.c.Audit.Key == "" {
 		v.at(n, "write ${file:PATH} of a file that holds a key, or remove the key", "audit.key is empty")

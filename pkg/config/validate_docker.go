@@ -68,7 +68,7 @@ func (v *validator) declaredServices(entry *yaml.Node, d *Docker) {
 		s := d.Services[i]
 		switch {
 		case !name.MatchString(s):
-			v.at(n, nameFix, "service %s is not a name", strictyaml.Shown(n))
+			v.at(n, nameFix, "service %s is not a valid name", strictyaml.Shown(n))
 		case seen[s]:
 			v.at(n, "keep one of them", "service %s is listed twice", strictyaml.Shown(n))
 		}

@@ -26,16 +26,16 @@ func (v *validator) policies() {
 			continue
 		}
 		v.named("policy", entry, p.Name, seen)
-		v.oneOf("severity", entry, "severity", p.Severity, "P1", "P2", "P3", "P4")
-		v.oneOf("on", entry, "on", p.On, policy.OnFiring, policy.OnResolved)
-		v.oneOf("mode", entry, "mode", string(p.Mode), string(policy.DryRun), string(policy.Live))
+		v.oneOf(path+".severity", entry, "severity", p.Severity, "P1", "P2", "P3", "P4")
+		v.oneOf(path+".on", entry, "on", p.On, policy.OnFiring, policy.OnResolved)
+		v.oneOf(path+".mode", entry, "mode", string(p.Mode), string(policy.DryRun), string(policy.Live))
 		v.guards(path+".guards", strictyaml.Child(entry, "guards"), p.Guards.Guards)
 		if v.matchers(entry, p) {
 			v.reachable(entry, p, earlier)
 			earlier = append(earlier, p)
 		}
 		v.escalate(entry, p)
-		v.steps(entry, p)
+		v.steps(path, entry, p)
 	}
 }
 

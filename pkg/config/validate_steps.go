@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 
@@ -29,7 +30,7 @@ func phases(p *Policy) []struct {
 	}{{"confirm", p.Confirm}, {"steps", p.Steps}, {"verify", p.Verify}, {"on_failure", p.OnFailure}}
 }
 
-func (v *validator) steps(entry *yaml.Node, p *Policy) {
+func (v *validator) steps(path string, entry *yaml.Node, p *Policy) {
 	if len(p.Steps) == 0 {
 		v.at(value(entry, "steps"), "add steps: [{uses: diagnose}] at least", "policy %q has no steps and would do nothing", p.Name)
 	}
@@ -37,28 +38,28 @@ func (v *validator) steps(entry *yaml.Node, p *Policy) {
 	ids := map[string]int{}
 	for _, phase := range phases(p) {
 		for i, n := range items(strictyaml.Child(entry, phase.Key)) {
-			v.step(n, phase.Steps[i], phase.Key, deadline, ids)
+			v.step(fmt.Sprintf("%s.%s[%d]", path, phase.Key, i), n, phase.Steps[i], deadline, ids)
 		}
 	}
 }
 
-func (v *validator) step(n *yaml.Node, s Step, phase string, deadline Duration, ids map[string]int) {
+func (v *validator) step(path string, n *yaml.Node, s Step, deadline Duration, ids map[string]int) {
 	if s.Uses == "" {
-		v.at(value(n, "uses"), "add uses: docker.restart, or another kind of docs/actions", "a step of %s has no uses", phase)
+		v.at(value(n, "uses"), "add uses: docker.restart, or another kind of docs/actions", "%s has no uses", path)
 	}
 	if id := strictyaml.Child(n, "id"); id != nil {
 		v.id(id, s.ID, ids)
 	}
 	if at := strictyaml.Child(n, "if"); at != nil && s.If == "" {
-		v.at(at, `write an expression over earlier steps, such as "not pg.ok", or remove the key`, "if is empty")
+		v.at(at, `write an expression over earlier steps, such as "not pg.ok", or remove the key`, "%s.if is empty", path)
 	}
-	v.oneOf("expect", n, "expect", s.Expect, ExpectOK, ExpectFailure)
-	v.oneOf("on_refused", n, "on_refused", s.OnRefused, "end", "skip", "wait")
+	v.oneOf(path+".expect", n, "expect", s.Expect, ExpectOK, ExpectFailure)
+	v.oneOf(path+".on_refused", n, "on_refused", s.OnRefused, "end", "skip", "wait")
 	for key, d := range map[string]*Duration{"within": s.Within, "timeout": s.Timeout} {
 		at := value(n, key)
-		v.positive(key, at, d, "write a duration such as 30s, or remove the key")
+		v.positive(path+"."+key, at, d, "write a duration such as 30s, or remove the key")
 		if d != nil && *d > deadline {
-			v.at(at, "shorten it, or raise guards.deadline of the policy", "%s %s is longer than the deadline of the remediation, %s", key, strictyaml.Shown(at), deadline)
+			v.at(at, "shorten it, or raise guards.deadline of the policy", "%s.%s %s is longer than the deadline of the remediation, %s", path, key, strictyaml.Shown(at), deadline)
 		}
 	}
 }

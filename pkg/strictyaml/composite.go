@@ -90,7 +90,7 @@ func (s *shape) add(t reflect.Type, at []int) {
 
 func (d *decoder) structure(path string, n *yaml.Node, v reflect.Value) {
 	if n.Kind != yaml.MappingNode {
-		d.wrong(path, n, "a mapping of keys to values")
+		d.wrong(path, n, "a mapping of keys to values", mappingFix)
 		return
 	}
 	s := shapeOf(v.Type())
@@ -145,7 +145,7 @@ func (d *decoder) pairs(path string, n *yaml.Node, fn func(key, val *yaml.Node))
 
 func (d *decoder) mapping(path string, n *yaml.Node, v reflect.Value) {
 	if n.Kind != yaml.MappingNode {
-		d.wrong(path, n, "a mapping of keys to values")
+		d.wrong(path, n, "a mapping of keys to values", mappingFix)
 		return
 	}
 	if v.IsNil() {
@@ -170,7 +170,7 @@ func (d *decoder) entry(path string, key, val *yaml.Node, m reflect.Value) {
 
 func (d *decoder) list(path string, n *yaml.Node, v reflect.Value) {
 	if n.Kind != yaml.SequenceNode {
-		d.wrong(path, n, "a list")
+		d.wrong(path, n, "a list", listFix)
 		return
 	}
 	out := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))

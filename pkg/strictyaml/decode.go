@@ -162,7 +162,7 @@ func (d *decoder) custom(path string, n *yaml.Node, v reflect.Value) bool {
 		}))
 	case encoding.TextUnmarshaler:
 		if n.Kind != yaml.ScalarNode {
-			d.wrong(path, n, "a single value")
+			d.wrong(path, n, "a single value", "write one value, without brackets or braces")
 			return true
 		}
 		d.foreign(path, n, u.UnmarshalText([]byte(n.Value)))
@@ -222,9 +222,15 @@ func prefix(path string) string {
 	return path + ": "
 }
 
+// Fixes of values of the wrong type.
+const (
+	listFix    = "write [one, two], or one entry a line, each after a dash"
+	mappingFix = "write {key: value}, or one `key: value` a line, indented"
+)
+
 // wrong says that a node is of the wrong kind.
-func (d *decoder) wrong(path string, n *yaml.Node, want string) {
-	d.at(n, "", "%smust be %s, not %s", subject(path), want, describe(n))
+func (d *decoder) wrong(path string, n *yaml.Node, want, fix string) {
+	d.at(n, fix, "%smust be %s, not %s", subject(path), want, describe(n))
 }
 
 // describe says what a node is.

@@ -17,11 +17,14 @@ const withheld = "(a value from ${env:} or ${file:}, withheld)"
 // IsExpanded says whether a scalar's value may be a secret.
 func IsExpanded(n *yaml.Node) bool { return n != nil && n.Style&Expanded != 0 }
 
-// Shown is a scalar as messages may show it: quoted, or withheld when it may be
-// a secret.
+// Shown is a scalar as messages may show it: quoted (with backquotes where it has
+// double quotes itself), or withheld when it may be a secret.
 func Shown(n *yaml.Node) string {
 	if IsExpanded(n) {
 		return withheld
+	}
+	if strings.Contains(n.Value, `"`) && strconv.CanBackquote(n.Value) {
+		return "`" + n.Value + "`"
 	}
 	return strconv.Quote(n.Value)
 }

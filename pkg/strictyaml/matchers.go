@@ -3,6 +3,7 @@ package strictyaml
 import (
 	"regexp"
 	"strconv"
+	"strings"
 
 	"github.com/prometheus/alertmanager/matcher/parse"
 	"github.com/prometheus/alertmanager/pkg/labels"
@@ -51,6 +52,15 @@ func badMatcher(n *yaml.Node, err error) Mistake {
 		return At(n, matcherFix, "%s is not a matcher", withheld)
 	}
 	text := err.Error()
+	if re, ok := strings.CutPrefix(text, "failed to create matcher: error parsing regexp: "); ok {
+		return At(n, "mend the expression; its syntax is RE2, and it is anchored at both ends", "matcher %s: bad regular expression: %s", Shown(n), re)
+	}
+	if strings.HasPrefix(text, "expected 1 matcher") {
+		return At(n, "make each an entry of the list", "matcher %s holds more than one matcher", Shown(n))
+	}
+	if strings.TrimSpace(n.Value) == "" {
+		return At(n, matcherFix, "a matcher is empty")
+	}
 	at := position.FindStringSubmatch(text)
 	if at == nil {
 		return At(n, matcherFix, "matcher %s: %s", Shown(n), text)

@@ -19,7 +19,7 @@ func (d *decoder) scalar(path string, n *yaml.Node, v reflect.Value) {
 		return
 	}
 	if n.Kind != yaml.ScalarNode {
-		d.wrong(path, n, want)
+		d.wrong(path, n, want, example(v))
 		return
 	}
 	if v.Type() == plainDuration {
@@ -29,7 +29,7 @@ func (d *decoder) scalar(path string, n *yaml.Node, v reflect.Value) {
 		return
 	}
 	if !set(n, v) {
-		d.at(n, "", "%smust be %s, not %s", subject(path), want, Shown(n))
+		d.at(n, example(v)+unquoted(n), "%smust be %s, not %s", subject(path), want, Shown(n))
 	}
 }
 
@@ -88,4 +88,26 @@ func set(n *yaml.Node, v reflect.Value) bool {
 	default:
 	}
 	return false
+}
+
+// unquoted ends the fix where the quotes themselves are the mistake.
+func unquoted(n *yaml.Node) string {
+	if n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0 {
+		return ", without quotes"
+	}
+	return ""
+}
+
+// example is the fix for a scalar of the wrong type.
+func example(v reflect.Value) string {
+	switch v.Kind() {
+	case reflect.String:
+		return "write one value, without brackets or braces"
+	case reflect.Bool:
+		return "write true or false"
+	case reflect.Float32, reflect.Float64:
+		return "write a number such as 0.5"
+	default:
+		return "write a number such as 3"
+	}
 }
