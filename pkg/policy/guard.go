@@ -3,6 +3,8 @@ package policy
 import (
 	"time"
 
+	"github.com/prometheus/common/model"
+
 	"github.com/stellarescrow/remediator/pkg/ledger"
 )
 
@@ -73,7 +75,8 @@ type Input struct {
 	SelfTargets map[string]bool
 	// GlobalLimits count remediations with an effect on any target.
 	GlobalLimits []Limit
-	// Planned: mode of the plan when the remediation was started; see ModeMark.
+	// StartedMode is the mode in which the remediation was started, "" before there
+	// is one; see ModeMark.
 	StartedMode Mode
 }
 
@@ -120,4 +123,13 @@ func past(t, now time.Time) time.Time {
 		return now
 	}
 	return t
+}
+
+// span writes a duration as the configuration does: "10m", "1d". What lasted longer
+// than a second is told to the second.
+func span(d time.Duration) string {
+	if d > time.Second {
+		d = d.Round(time.Second)
+	}
+	return model.Duration(max(d, 0).Round(time.Millisecond)).String()
 }

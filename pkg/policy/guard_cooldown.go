@@ -20,7 +20,7 @@ func (Cooldown) Evaluate(in *Input) Answer {
 		until := past(last.Time, in.Now).Add(in.Policy.Settings.Cooldown)
 		if until.After(in.Now) && until.After(out.Until) {
 			out = Answer{Code: CodeCooldown, Until: until, Text: fmt.Sprintf("%s was changed %s ago by remediation %s of policy %q; cooldown %s ends at %s",
-				t, round(in.Now.Sub(past(last.Time, in.Now))), last.Remediation, last.Policy, in.Policy.Settings.Cooldown, until.UTC().Format("15:04:05Z"))}
+				t, span(in.Now.Sub(past(last.Time, in.Now))), last.Remediation, last.Policy, span(in.Policy.Settings.Cooldown), until.UTC().Format("15:04:05Z"))}
 		}
 	}
 	return out

@@ -48,7 +48,7 @@ func later(a, b Answer) Answer {
 
 func limited(in *Input, target, name, what string, l Limit) Answer {
 	if l.Max <= 0 {
-		return Answer{Code: CodeRateLimit, Text: fmt.Sprintf("%s: %s is %d per %s: nothing is allowed", name, what, l.Max, l.Per)}
+		return Answer{Code: CodeRateLimit, Text: fmt.Sprintf("%s: %s is %d per %s: nothing is allowed", name, what, l.Max, span(l.Per))}
 	}
 	times := in.History.Effects(target, in.Remediation, in.Now.Add(-l.Per))
 	if len(times) < l.Max {
@@ -56,5 +56,5 @@ func limited(in *Input, target, name, what string, l Limit) Answer {
 	}
 	until := past(times[len(times)-l.Max], in.Now).Add(l.Per)
 	return Answer{Code: CodeRateLimit, Until: until, Text: fmt.Sprintf("%s: %d remediations in the last %s, %s is %d; lifts at %s",
-		name, len(times), l.Per, what, l.Max, until.UTC().Format(time.RFC3339))}
+		name, len(times), span(l.Per), what, l.Max, until.UTC().Format(time.RFC3339))}
 }

@@ -10,7 +10,7 @@ func (ModeMark) Name() string { return "mode" }
 
 // Evaluate marks, and refuses a live remediation once the mode is dry-run.
 func (ModeMark) Evaluate(in *Input) Answer {
-	if in.StartedMode == Live && in.Mode == DryRun {
+	if in.StartedMode == Live && in.Mode != Live {
 		return Answer{Code: CodePaused, Text: "the mode was changed to dry-run meanwhile"}
 	}
 	if in.Mode != Live || in.StartedMode == DryRun { // what began as a dry run stays one

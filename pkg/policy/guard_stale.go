@@ -2,7 +2,6 @@ package policy
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/stellarescrow/remediator/pkg/alert"
 )
@@ -29,19 +28,12 @@ func (Stale) Evaluate(in *Input) Answer {
 			end = said
 		}
 		if age := in.Now.Sub(end); !in.Episode.Open && age > limit {
-			return Answer{Code: CodeStale, Text: fmt.Sprintf("resolved %s ago, more than max_alert_age %s", round(age), limit)}
+			return Answer{Code: CodeStale, Text: fmt.Sprintf("resolved %s ago, more than max_alert_age %s", span(age), span(limit))}
 		}
 		return Answer{}
 	}
 	if age := past(in.Episode.FirstSeen, in.Now).Sub(in.Episode.FirstStartsAt); age > limit {
-		return Answer{Code: CodeStale, Text: fmt.Sprintf("had been firing for %s when first seen, more than max_alert_age %s", round(age), limit)}
+		return Answer{Code: CodeStale, Text: fmt.Sprintf("had been firing for %s when first seen, more than max_alert_age %s", span(age), span(limit))}
 	}
 	return Answer{}
-}
-
-func round(d time.Duration) time.Duration {
-	if d > time.Second {
-		return d.Round(time.Second)
-	}
-	return d.Round(time.Millisecond)
 }
