@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -51,6 +52,9 @@ func (a *api) status(w http.ResponseWriter, r *http.Request, _ access.Identity) 
 	s, err := a.Reader.Status(r.Context())
 	if err != nil {
 		return err
+	}
+	if s.Pauses == nil {
+		s.Pauses = []Pause{} // an empty list, never null
 	}
 	return writeJSON(w, s)
 }
@@ -119,6 +123,9 @@ func (a *api) remediation(w http.ResponseWriter, r *http.Request, _ access.Ident
 	detail, err := a.Reader.Remediation(r.Context(), id)
 	if err != nil {
 		return err
+	}
+	if detail.Records == nil {
+		detail.Records = []json.RawMessage{}
 	}
 	return writeJSON(w, detail)
 }

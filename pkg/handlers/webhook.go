@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"time"
@@ -44,10 +45,12 @@ func (a *api) webhook(w http.ResponseWriter, r *http.Request, _ access.Identity)
 // readNotification reads and decodes the body of the webhook and of plan.
 func readNotification(w http.ResponseWriter, r *http.Request) (*alert.Notification, []byte, error) {
 	if r.ContentLength > alert.MaxBody {
+		drain(r)
 		return nil, nil, problem.New(http.StatusRequestEntityTooLarge, alert.CodeTooLarge, "the body is larger than %d bytes", alert.MaxBody)
 	}
 	body, err := alert.Read(r.Body)
 	if err != nil {
+		drain(r)
 		return nil, nil, err
 	}
 	bodyRead(w)
@@ -56,6 +59,16 @@ func readNotification(w http.ResponseWriter, r *http.Request) (*alert.Notificati
 		return nil, nil, err
 	}
 	return n, body, nil
+}
+
+// maxDrain is how much of a refused body is still read.
+const maxDrain = 64 << 20
+
+// drain reads on, into nothing. A sender that is still writing when the answer
+// comes sees its connection reset instead of the 413, and Alertmanager retries
+// what it takes for trouble of the network, for ever.
+func drain(r *http.Request) {
+	_, _ = io.CopyN(io.Discard, r.Body, maxDrain) // the read timeout ends it at the latest
 }
 
 // remote is the caller's address without its port.
