@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS := -s -w -X main.version=$(VERSION)
+LDFLAGS := -s -w -X github.com/stellarescrow/remediator/pkg/app.version=$(VERSION)
 IMAGE   ?= remediator:$(VERSION)
 SOAK    ?= ./...
 # what the image trusts, besides what is mounted

@@ -21,6 +21,7 @@ type Snapshot struct {
 	Hands         actions.Hands
 	Alerts        AlertSource // nil: Alertmanager is not asked, confirm decides alone
 	SelfTargets   map[string]bool
+	Targets       map[string]bool // all declared ones
 	// Redact replaces secrets in what a step gave back. Never nil.
 	Redact func(actions.Result) actions.Result
 	// RedactText does the same for a sentence.

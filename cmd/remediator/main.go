@@ -1,0 +1,105 @@
+// Command remediator is called by Alertmanager and carries out runbooks: guarded,
+// confirmed, verified and recorded. See README.md and docs/.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/stellarescrow/remediator/pkg/app"
+)
+
+// Exit codes (design §8).
+const (
+	exitFine  = 0
+	exitNo    = 1
+	exitUsage = 2
+)
+
+// errNo says that the answer is no; everything worth saying has been printed.
+var errNo = errors.New("no")
+
+// streams are where a command reads and writes.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+	colour   bool
+}
+
+// command is one subcommand: its flags are declared by register, run does it.
+type command interface {
+	register(*kingpin.Application) *kingpin.CmdClause
+	run(ctx context.Context, io streams) error
+}
+
+// commands in the order of the help; the first is the default.
+func commands() []command {
+	return []command{
+		&serve{}, &check{}, &plan{}, &auditExport{}, &auditVerify{}, &auditFollow{},
+		&status{}, &pause{}, &resume{}, &resumeHeld{}, &cancel{}, &health{},
+	}
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	s := streams{in: os.Stdin, out: os.Stdout, err: os.Stderr, colour: colourful(os.Stdout)}
+	os.Exit(run(ctx, os.Args[1:], s)) //nolint:gocritic // stop only restores signals, which end with the process
+}
+
+// run is the program without its process: the same in production and in tests.
+func run(ctx context.Context, args []string, s streams) int {
+	ka := kingpin.New("remediator", "Called by Alertmanager: carries out runbooks, guarded, confirmed, verified and recorded.")
+	ka.UsageWriter(s.err)
+	ka.ErrorWriter(s.err)
+	exited := -1
+	ka.Terminate(func(code int) { exited = code })
+	ka.HelpFlag.Short('h')
+	ka.Version(app.Version())
+	byName := map[string]command{}
+	audited := auditClause(ka)
+	for i, c := range commands() {
+		var cl *kingpin.CmdClause
+		if a, ok := c.(interface {
+			registerUnder(*kingpin.CmdClause) *kingpin.CmdClause
+		}); ok {
+			cl = a.registerUnder(audited)
+		} else {
+			cl = c.register(ka)
+		}
+		if i == 0 {
+			cl.Default()
+		}
+		byName[cl.FullCommand()] = c
+	}
+	name, err := ka.Parse(args)
+	if exited >= 0 {
+		return exited
+	}
+	if err != nil {
+		fmt.Fprintf(s.err, "remediator: %v, try --help\n", err)
+		return exitUsage
+	}
+	switch err := byName[name].run(ctx, s); {
+	case err == nil:
+		return exitFine
+	case errors.Is(err, errNo):
+		return exitNo
+	default:
+		fmt.Fprintf(s.err, "remediator: %v\n", err)
+		return exitNo
+	}
+}
+
+// colourful says whether a stream is a terminal that wants colours.
+func colourful(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+}

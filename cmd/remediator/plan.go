@@ -1,0 +1,222 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/stellarescrow/remediator/pkg/alert"
+	"github.com/stellarescrow/remediator/pkg/app"
+	"github.com/stellarescrow/remediator/pkg/config"
+	"github.com/stellarescrow/remediator/pkg/engine"
+)
+
+// plan shows what would be done about a webhook payload, and does nothing.
+type plan struct {
+	config, file, expect, received *string
+	json                           *bool
+}
+
+func (p *plan) register(a *kingpin.Application) *kingpin.CmdClause {
+	c := a.Command("plan", "Show what would be done about a webhook payload: policy, guards, checks, the exact objects. Changes nothing.")
+	p.config = configFlag(c)
+	p.file = c.Arg("FILE", "The payload as Alertmanager posts it, - for standard input.").Required().String()
+	p.json = c.Flag("json", "Print JSON.").Bool()
+	p.expect = c.Flag("expect", "Exit with 1 unless this is the verdict for every alert.").PlaceHolder("VERDICT").Enum("", "execute", "suppress", "defer", "await_approval", "ignore")
+	p.received = c.Flag("received", "When the payload arrives, for guards on age: a time, or `now`. Default: with its newest startsAt.").PlaceHolder("TIME").String()
+	return c
+}
+
+func (p *plan) run(ctx context.Context, s streams) error {
+	n, err := p.read(s.in)
+	if err != nil {
+		return err
+	}
+	received, err := p.arrival(n)
+	if err != nil {
+		return err
+	}
+	file, err := config.Load(*p.config, config.Options{})
+	if err != nil {
+		fmt.Fprintln(s.err, err)
+		return errNo
+	}
+	planned, err := app.Plan(ctx, file, n, received)
+	if err != nil {
+		fmt.Fprintln(s.err, err)
+		return errNo
+	}
+	if *p.json {
+		enc := json.NewEncoder(s.out)
+		enc.SetIndent("", "  ")
+		if err := enc.Encode(planned); err != nil {
+			return err
+		}
+	} else {
+		printPlan(painter{s.out, s.colour}, planned)
+	}
+	for _, one := range planned {
+		if *p.expect != "" && one.Verdict != *p.expect {
+			fmt.Fprintf(s.err, "expected %s, got %s for %s: %s\n", *p.expect, one.Verdict, one.Alert.Labels["alertname"], one.Reason.Text)
+			return errNo
+		}
+	}
+	return nil
+}
+
+func (p *plan) read(in io.Reader) (*alert.Notification, error) {
+	if *p.file != "-" {
+		f, err := os.Open(*p.file)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		in = f
+	}
+	body, err := alert.Read(in)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", *p.file, err)
+	}
+	n, err := alert.Decode(body)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", *p.file, err)
+	}
+	return n, nil
+}
+
+// arrival is when the payload is taken to arrive. A recorded one is judged as on
+// the day it was recorded: nobody knows when that was, but not before its newest alert.
+func (p *plan) arrival(n *alert.Notification) (time.Time, error) {
+	switch *p.received {
+	case "now":
+		return time.Now(), nil
+	case "":
+	default:
+		t, err := time.Parse(time.RFC3339, *p.received)
+		if err != nil {
+			return t, errors.New("--received: want `now` or a time such as 2026-01-31T03:00:00Z")
+		}
+		return t, nil
+	}
+	var newest time.Time
+	for _, a := range n.Alerts {
+		if a.StartsAt.After(newest) {
+			newest = a.StartsAt
+		}
+	}
+	return newest, nil
+}
+
+// painter writes with colours where they are wanted.
+type painter struct {
+	io.Writer
+	colour bool
+}
+
+const (
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+	cyan   = "36"
+	grey   = "90"
+	bold   = "1"
+)
+
+func (p painter) paint(code, s string) string {
+	if !p.colour {
+		return s
+	}
+	return "\x1b[" + code + "m" + s + "\x1b[0m"
+}
+
+func verdictColour(v string) string {
+	switch v {
+	case "execute":
+		return green
+	case "ignore":
+		return grey
+	default:
+		return yellow
+	}
+}
+
+func printPlan(w painter, planned []engine.Planned) {
+	for i, p := range planned {
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		fmt.Fprintf(w, "%s %s\n", w.paint(bold, p.Alert.Labels["alertname"]), w.paint(grey, labels(p.Alert)))
+		name := p.Policy
+		if name == "" {
+			name = "none"
+		}
+		fmt.Fprintf(w, "  policy   %s", name)
+		if p.Runbook != "" {
+			fmt.Fprintf(w, "  (%s)", p.Runbook)
+		}
+		fmt.Fprintf(w, "\n  mode     %s\n", p.Mode)
+		fmt.Fprintf(w, "  verdict  %s  %s: %s\n", w.paint(verdictColour(p.Verdict), p.Verdict), p.Reason.Code, p.Reason.Text)
+		printGuards(w, p)
+		printSteps(w, p)
+	}
+}
+
+func printGuards(w painter, p engine.Planned) {
+	if len(p.Guards) > 0 {
+		fmt.Fprintln(w, "  guards")
+	}
+	for _, g := range p.Guards {
+		mark := w.paint(green, "pass")
+		if g.Verdict != "execute" {
+			mark = w.paint(yellow, g.Verdict)
+		}
+		fmt.Fprintf(w, "    %-12s %s", g.Name, mark)
+		if g.Verdict != "execute" {
+			fmt.Fprintf(w, " %s", g.Code)
+		}
+		if g.Text != "" {
+			fmt.Fprintf(w, "  %s", g.Text)
+		}
+		fmt.Fprintln(w)
+	}
+}
+
+func printSteps(w painter, p engine.Planned) {
+	if p.Plan == nil || len(p.Plan.Steps) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "  plan     %s\n", w.paint(grey, "hash "+p.Plan.Hash))
+	for _, s := range p.Plan.Steps {
+		note := ""
+		if s.Conditional {
+			note = w.paint(yellow, " (conditional)")
+		}
+		fmt.Fprintf(w, "    %d. %s%s  %s\n", s.Step, w.paint(cyan, s.Uses), note, s.Text)
+		if s.Plan == nil {
+			if len(s.Targets) > 0 {
+				fmt.Fprintf(w, "       may touch %s\n", strings.Join(s.Targets, ", "))
+			}
+			continue
+		}
+		for _, o := range s.Plan.Objects {
+			fmt.Fprintf(w, "       %s %s %s\n", o.Kind, o.ID, o.Name)
+		}
+	}
+}
+
+func labels(a alert.Alert) string {
+	var parts []string
+	for _, pair := range a.Labels.SortedPairs() {
+		if pair.Name != "alertname" {
+			parts = append(parts, fmt.Sprintf("%s=%q", pair.Name, pair.Value))
+		}
+	}
+	return a.Status + " {" + strings.Join(parts, ", ") + "}"
+}

@@ -1,0 +1,182 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/stellarescrow/remediator/pkg/actions"
+	"github.com/stellarescrow/remediator/pkg/actions/diagnose"
+	"github.com/stellarescrow/remediator/pkg/actions/docker"
+	"github.com/stellarescrow/remediator/pkg/actions/httpget"
+	"github.com/stellarescrow/remediator/pkg/actions/tell"
+	"github.com/stellarescrow/remediator/pkg/alert"
+	"github.com/stellarescrow/remediator/pkg/alertmanager"
+	"github.com/stellarescrow/remediator/pkg/audit"
+	"github.com/stellarescrow/remediator/pkg/audit/sqlite"
+	"github.com/stellarescrow/remediator/pkg/config"
+	"github.com/stellarescrow/remediator/pkg/engine"
+	"github.com/stellarescrow/remediator/pkg/ledger"
+	"github.com/stellarescrow/remediator/pkg/policy"
+)
+
+// Built is everything that a configuration leads to.
+type Built struct {
+	Snapshot *engine.Snapshot
+	engines  *docker.Engines
+}
+
+// Close closes clients.
+func (b *Built) Close() error { return b.engines.Close() }
+
+// selfBudget bounds looking for remediator's own container at a start or reload.
+const selfBudget = 3 * time.Second
+
+// Build compiles a configuration. It connects to nothing, but for asking Docker
+// whether remediator itself runs in one of the declared services. forceDry is
+// --dry-run.
+func Build(ctx context.Context, f *config.File, forceDry bool) (*Built, error) {
+	engines, err := docker.New(dockerConfigs(f))
+	if err != nil {
+		return nil, err
+	}
+	snap, err := compile(f, engines, forceDry)
+	if err != nil {
+		engines.Close()
+		return nil, err
+	}
+	ask, cancel := context.WithTimeout(ctx, selfBudget)
+	defer cancel()
+	if target, ok, err := engines.SelfTarget(ask); err == nil && ok {
+		snap.SelfTargets[target] = true
+	}
+	return &Built{Snapshot: snap, engines: engines}, nil
+}
+
+func dockerConfigs(f *config.File) []docker.Config {
+	var out []docker.Config
+	for _, d := range f.Config.Docker {
+		out = append(out, docker.Config{Name: d.Name, Host: d.Host, Project: d.Project, Services: d.Services, DependsOn: d.DependsOn})
+	}
+	return out
+}
+
+func compile(f *config.File, engines *docker.Engines, forceDry bool) (*engine.Snapshot, error) {
+	snap := &engine.Snapshot{
+		Hash: f.Hash(), Mode: f.Config.Mode, Runbooks: map[string]*engine.Runbook{}, GlobalLimits: config.Limits(f.Config.GlobalLimits),
+		MaxConcurrent: f.Config.BlastRadius.MaxConcurrent, SelfTargets: map[string]bool{}, Targets: map[string]bool{},
+	}
+	if forceDry {
+		snap.Mode = policy.DryRun
+	}
+	redactor := actions.NewRedactor(f.Secrets())
+	snap.Redact, snap.RedactText = redactor.Result, redactor.Text
+	if am := f.Config.Alertmanager; am != nil {
+		client, err := alertmanager.New(am.URL, am.HTTP)
+		if err != nil {
+			return nil, err
+		}
+		snap.Alerts = client
+	}
+	registry, err := newRegistry(f, engines, snap)
+	if err != nil {
+		return nil, err
+	}
+	c := &compiler{registry: registry}
+	var policies []*policy.Policy
+	for i := range f.Config.Policies {
+		rb := c.runbook(f, &f.Config.Policies[i])
+		snap.Runbooks[rb.Policy.Name] = rb
+		policies = append(policies, rb.Policy)
+	}
+	if err := f.Report(c.found); err != nil {
+		return nil, err
+	}
+	snap.Policies = policy.NewSet(policies)
+	for _, t := range engines.Targets() {
+		snap.Targets[t] = true
+	}
+	// In dry run there is nothing that could change anything: not even clients.
+	if snap.Mode == policy.Live {
+		snap.Hands = actions.NewHands(engines.Hands())
+	}
+	return snap, nil
+}
+
+// newRegistry is the list of all kinds. Adding a technology is a line here.
+func newRegistry(f *config.File, engines *docker.Engines, snap *engine.Snapshot) (*actions.Registry, error) {
+	var receivers []string
+	for _, r := range f.Config.Receivers {
+		receivers = append(receivers, r.Name)
+	}
+	var entries []httpget.Entry
+	for _, h := range f.Config.HTTP {
+		entries = append(entries, httpget.Entry{Name: h.Name, Service: h.Service, URL: h.URL, Bearer: h.Bearer})
+	}
+	return actions.NewRegistry(
+		engines.Kinds(),
+		httpget.Kinds(entries, engines),
+		tell.Kinds(receivers),
+		diagnose.Kinds(engines, firingAlerts(snap)),
+	)
+}
+
+// firingAlerts is what diagnose shows of Alertmanager; nothing when it is not known.
+func firingAlerts(snap *engine.Snapshot) func(context.Context) ([]alert.Alert, error) {
+	return func(ctx context.Context) ([]alert.Alert, error) {
+		if snap.Alerts == nil {
+			return nil, nil
+		}
+		current, _, err := snap.Alerts.Current(ctx)
+		if err != nil {
+			return nil, err
+		}
+		var out []alert.Alert
+		for _, fp := range slices.Sorted(maps.Keys(current)) {
+			out = append(out, current[fp].Alert)
+		}
+		return out, nil
+	}
+}
+
+func sorted[T any](m map[string]T) []string { return slices.Sorted(maps.Keys(m)) }
+
+// OpenStore opens the configured store for reading, also one in use.
+func OpenStore(ctx context.Context, f *config.File) (audit.Driver, error) {
+	return sqlite.Open(ctx, sqlite.Options{Path: f.Config.Storage.Path, ReadOnly: true})
+}
+
+// SocketPath is the control socket of the daemon with this configuration.
+func SocketPath(f *config.File) string {
+	return filepath.Join(filepath.Dir(f.Config.Storage.Path), "control.sock")
+}
+
+// Plan says what would be done about a notification that arrives at a time, with
+// the history of the configured store where there is one. It changes nothing.
+func Plan(ctx context.Context, f *config.File, n *alert.Notification, received time.Time) ([]engine.Planned, error) {
+	built, err := Build(ctx, f, false)
+	if err != nil {
+		return nil, err
+	}
+	defer built.Close()
+	history := ledger.New()
+	store, err := OpenStore(ctx, f)
+	if err == nil {
+		err = store.Scan(ctx, audit.Filter{}, func(s audit.Stored) error {
+			history.Apply([]*audit.Record{s.Record})
+			return nil
+		})
+		store.Close()
+		if err != nil {
+			return nil, fmt.Errorf("history: %w", err)
+		}
+	}
+	// A store that is not there yet is an empty history.
+	e := engine.New(engine.Options{Ledger: history, Snapshot: built.Snapshot, Logger: zap.NewNop()})
+	return e.Plan(ctx, n, received)
+}

@@ -1,0 +1,166 @@
+package app
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/stellarescrow/remediator/pkg/actions"
+	"github.com/stellarescrow/remediator/pkg/config"
+	"github.com/stellarescrow/remediator/pkg/engine"
+	"github.com/stellarescrow/remediator/pkg/strictyaml"
+)
+
+// compiler turns the policies of a file into runbooks, with all their mistakes.
+type compiler struct {
+	registry *actions.Registry
+	found    strictyaml.Mistakes
+}
+
+func (c *compiler) bad(n *yaml.Node, fix, format string, args ...any) {
+	c.found = append(c.found, strictyaml.At(n, fix, format, args...))
+}
+
+// runbook compiles one policy.
+func (c *compiler) runbook(f *config.File, p *config.Policy) *engine.Runbook {
+	rb := &engine.Runbook{Policy: f.Config.Policy(p), Hash: hashNode(p.Node)}
+	// Ids of confirm are known to steps, those of steps to verify and on_failure.
+	known := map[string]map[string]any{}
+	rb.Confirm = c.steps(p, engine.PhaseConfirm, p.Confirm, known)
+	rb.Steps = c.steps(p, engine.PhaseSteps, p.Steps, known)
+	rb.Verify = c.steps(p, engine.PhaseVerify, p.Verify, known)
+	rb.OnFailure = c.steps(p, engine.PhaseOnFailure, p.OnFailure, known)
+	c.whole(p, rb)
+	return rb
+}
+
+// hashNode identifies a policy's text: a held remediation resumes only into the
+// policy that it was started with.
+func hashNode(n *yaml.Node) string {
+	text, err := yaml.Marshal(n)
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// whole checks what concerns several parts of a policy.
+func (c *compiler) whole(p *config.Policy, rb *engine.Runbook) {
+	key, _ := strictyaml.Pair(p.Node, "steps")
+	if key == nil {
+		key = p.Node
+	}
+	if len(rb.Steps) == 0 && len(p.Steps) == 0 {
+		c.bad(key, "add steps: a check, an action, diagnose or escalate", "policy %q has no steps", p.Name)
+	}
+	for _, st := range append(append([]*engine.Step{}, rb.Steps...), rb.OnFailure...) {
+		if st.Kind.Class == actions.Changes && p.Confirm == nil {
+			c.bad(key, "add confirm: a check that proves the symptom right before acting; or opt out with `confirm: []`",
+				"policy %q changes something (%s) but confirms nothing", p.Name, st.Kind.Name)
+			return
+		}
+	}
+}
+
+func (c *compiler) steps(p *config.Policy, phase string, in []config.Step, known map[string]map[string]any) []*engine.Step {
+	var out []*engine.Step
+	for i := range in {
+		st := c.step(p, phase, i, &in[i], known)
+		if st == nil {
+			continue
+		}
+		out = append(out, st)
+		if st.ID != "" {
+			known[st.ID] = st.Kind.Outputs
+		}
+	}
+	return out
+}
+
+func (c *compiler) step(p *config.Policy, phase string, i int, in *config.Step, known map[string]map[string]any) *engine.Step {
+	_, uses := strictyaml.Pair(in.Node, "uses")
+	kind, ok := c.registry.Lookup(in.Uses)
+	if !ok {
+		c.unknownKind(in, uses)
+		return nil
+	}
+	st := &engine.Step{
+		Index: i, Phase: phase, ID: in.ID, Kind: kind, ExpectFailure: in.Expect == config.ExpectFailure,
+		ContinueOnError: in.ContinueOnError, OnRefused: in.OnRefused,
+	}
+	if in.Within != nil {
+		st.Within = in.Within.Std()
+	}
+	if in.Timeout != nil {
+		st.Timeout = in.Timeout.Std()
+	}
+	c.fits(p, phase, in, uses, kind)
+	run, err := kind.Decode(in.With)
+	if err != nil {
+		place := in.With
+		if place == nil {
+			place = uses
+		}
+		c.found = append(c.found, strictyaml.From(err, place)...)
+		return nil
+	}
+	st.Run = run
+	for _, id := range run.Needs() {
+		if _, ok := known[id]; !ok {
+			c.bad(in.With, "name an earlier step's id"+idList(known), "a template of %s reads step %q, which no earlier step has as its id", in.Uses, id)
+		}
+	}
+	if in.If != "" {
+		_, node := strictyaml.Pair(in.Node, "if")
+		cond, err := engine.CompileCondition(in.If, known)
+		if err != nil {
+			c.bad(node, "use earlier steps' ids and their fields (ok, unknown, text and the kind's outputs), labels, annotations, severity"+idList(known), "%s", oneLine(err))
+			return nil
+		}
+		st.If = cond
+	}
+	return st
+}
+
+func oneLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}
+
+func idList(known map[string]map[string]any) string {
+	if len(known) == 0 {
+		return " (there are none before it)"
+	}
+	return fmt.Sprintf(" (before it: %s)", strings.Join(sorted(known), ", "))
+}
+
+func (c *compiler) unknownKind(in *config.Step, node *yaml.Node) {
+	if actions.NotYet(in.Uses) {
+		c.bad(node, "remove the step", "`%s` is not supported yet", in.Uses)
+		return
+	}
+	c.bad(node, c.registry.Suggest(in.Uses), "unknown action or check %q", in.Uses)
+}
+
+// fits checks that a kind may stand where it stands, with the keys it has.
+func (c *compiler) fits(p *config.Policy, phase string, in *config.Step, uses *yaml.Node, kind actions.Kind) {
+	reads := kind.Class == actions.Reads
+	switch phase {
+	case engine.PhaseConfirm, engine.PhaseVerify:
+		if !reads {
+			c.bad(uses, "use a check there, and put what changes or tells under steps", "%s of policy %q holds %s, which is no check", phase, p.Name, kind.Name)
+		}
+	}
+	if reads {
+		return
+	}
+	for _, key := range []string{"expect", "within"} {
+		if k, _ := strictyaml.Pair(in.Node, key); k != nil {
+			c.bad(k, "remove it, or put a check after the step", "`%s` belongs to checks; %s is none", key, kind.Name)
+		}
+	}
+}
