@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -129,5 +130,17 @@ func (f *File) Report(ms strictyaml.Mistakes) error {
 	if len(ms) == 0 {
 		return nil
 	}
-	return &Report{Path: f.Path, Mistakes: strictyaml.Sorted(slices.Clone(ms)), source: f.source, secrets: f.secrets}
+	ms = slices.Clone(ms)
+	for i := range ms {
+		ms[i].Message, ms[i].Fix = f.clean(ms[i].Message), f.clean(ms[i].Fix)
+	}
+	return &Report{Path: f.Path, Mistakes: strictyaml.Sorted(ms), source: f.source}
+}
+
+// clean takes secrets out of a text, whoever wrote it, and keeps it on one line.
+func (f *File) clean(text string) string {
+	for _, s := range f.secrets {
+		text = strings.ReplaceAll(text, s, "(withheld)")
+	}
+	return strings.ReplaceAll(text, "\n", " ")
 }

@@ -3,6 +3,7 @@ package config_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -131,4 +132,30 @@ func TestLoad_RefusesTheUnreadable(t *testing.T) {
 	require.ErrorContains(t, err, "larger than 1 MiB")
 	_, err = config.Load(t.TempDir(), config.Options{})
 	require.ErrorContains(t, err, "is a directory")
+}
+
+func TestFile_ReportHoldsNoSecretWhoeverWroteTheMistake(t *testing.T) {
+	f := load(t, "audit: {key: \"${env:SECRET}\"}\n")
+	err := f.Report(strictyaml.Mistakes{{Line: 1, Column: 1, Message: "bad hunter2-secret\nx", Fix: "not hunter2-secret"}})
+	require.NotContains(t, err.Error(), "hunter2")
+	var ms strictyaml.Mistakes
+	require.ErrorAs(t, err, &ms)
+	require.Equal(t, "bad (withheld) x", ms[0].Message)
+	require.Equal(t, "not (withheld)", ms[0].Fix)
+}
+
+func TestReport_ShowsAWindowOfALongLine(t *testing.T) {
+	_, err := config.Load(write(t, "replica: {"+strings.Repeat("a: b, ", 100)+"}\nmdoe: x # "+strings.Repeat("long ", 100)), config.Options{})
+	require.Error(t, err)
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		if strings.Contains(line, " | ") {
+			require.LessOrEqual(t, len([]rune(line)), 172)
+		}
+	}
+}
+
+func TestLoad_MasksSecretsWrittenIntoTheFile(t *testing.T) {
+	_, err := config.Load(write(t, "http: [{nmae: x, url: \"http://u:swordfish@h\", bearer: swordfish}]\n"), config.Options{})
+	require.ErrorContains(t, err, `unknown key "nmae"`)
+	require.NotContains(t, err.Error(), "swordfish")
 }

@@ -19,8 +19,7 @@ type Report struct {
 	Path     string
 	Mistakes strictyaml.Mistakes // in source order
 
-	source  source
-	secrets []string
+	source source
 }
 
 // Error is the whole report over several lines, without a newline at its end.
@@ -48,23 +47,15 @@ func (r *Report) print(b *strings.Builder, m strictyaml.Mistake) {
 	if m.Line > 0 {
 		fmt.Fprintf(b, ":%d:%d", m.Line, m.Column)
 	}
-	fmt.Fprintf(b, ": %s\n", r.clean(m.Message))
+	fmt.Fprintf(b, ": %s\n", m.Message)
 	if line, caret, ok := r.source.show(m); ok {
 		number := fmt.Sprintf("%5d", m.Line)
 		fmt.Fprintf(b, "%s | %s\n%s | %s\n", number, line, strings.Repeat(" ", len(number)), caret)
 	}
 	if m.Fix != "" {
-		fmt.Fprintf(b, "      fix: %s\n", r.clean(m.Fix))
+		fmt.Fprintf(b, "      fix: %s\n", m.Fix)
 	}
 	b.WriteString("\n")
-}
-
-// clean takes secrets out of a text, whoever wrote it, and keeps it on one line.
-func (r *Report) clean(text string) string {
-	for _, s := range r.secrets {
-		text = strings.ReplaceAll(text, s, "(withheld)")
-	}
-	return strings.ReplaceAll(text, "\n", " ")
 }
 
 // source is the file as it was read.
