@@ -2,7 +2,6 @@ package strictyaml
 
 import (
 	"encoding"
-	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -173,27 +172,14 @@ func (d *decoder) custom(path string, n *yaml.Node, v reflect.Value) bool {
 }
 
 // foreign takes over the mistakes of a type that reads itself. Those without a
-// place get the node's, and its path. The text of an error that is no Mistake may
-// hold any part of the value, so it is withheld where that may be a secret.
+// place get the node's, and its path.
 func (d *decoder) foreign(path string, n *yaml.Node, err error) {
-	var many Mistakes
-	var one Mistake
-	switch {
-	case err == nil:
+	if err == nil {
 		return
-	case errors.As(err, &many):
-	case errors.As(err, &one):
-		many = Mistakes{one}
-	case IsExpanded(n):
-		many = Mistakes{{Message: withheld + " is refused", Fix: "check what the variable or file holds"}}
-	default:
-		many = Mistakes{{Message: err.Error()}}
 	}
-	for _, m := range many {
+	for _, m := range unplaced(err, n) {
 		if m.Line == 0 {
-			if p := prefix(path); p != "" {
-				m.Message = p + m.Message
-			}
+			m.Message = prefix(path) + m.Message
 			m = m.place(n)
 		}
 		d.mistakes = append(d.mistakes, m)

@@ -201,6 +201,7 @@ func TestFrom_KeepsPlaces(t *testing.T) {
 	n := &yaml.Node{Line: 3, Column: 4}
 	require.Equal(t, Mistakes{{Line: 1, Message: "m"}}, From(Mistake{Line: 1, Message: "m"}, n))
 	require.Equal(t, Mistakes{{Line: 3, Column: 4, Width: 1, Message: "x"}}, From(errors.New("x"), n))
+	require.Equal(t, Mistakes{{Line: 3, Column: 4, Width: 1, Message: "m"}}, From(At(nil, "", "m"), n), "without a place of its own")
 	require.Nil(t, From(nil, n))
 }
 

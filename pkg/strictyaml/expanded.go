@@ -49,16 +49,3 @@ func hide(text string, n *yaml.Node) string {
 // MinSecret is the length in bytes from which a value is taken for a secret and
 // cut out of running text: shorter ones are found in any sentence.
 const MinSecret = 4
-
-// anyExpanded says whether a node or one below it was expanded.
-func anyExpanded(n *yaml.Node) bool {
-	if IsExpanded(n) {
-		return true
-	}
-	for _, c := range n.Content {
-		if anyExpanded(c) {
-			return true
-		}
-	}
-	return false
-}

@@ -6,6 +6,7 @@ package strictyaml
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -81,19 +82,34 @@ func (m Mistake) place(n *yaml.Node) Mistake {
 	return m
 }
 
-// From turns any error into mistakes: Mistakes and Mistake keep their places,
-// another error is placed at n.
+// From turns any error into mistakes. Mistakes and Mistake keep their places;
+// those without one, and any other error, are placed at n. The text of another
+// error is withheld where n's value may be a secret.
 func From(err error, n *yaml.Node) Mistakes {
-	if err == nil {
-		return nil
+	ms := unplaced(err, n)
+	for i, m := range ms {
+		if m.Line == 0 {
+			ms[i] = m.place(n)
+		}
 	}
+	return ms
+}
+
+// unplaced are an error's mistakes, those without a place left so. The text of an
+// error that is no mistake may hold any part of the value it is about.
+func unplaced(err error, n *yaml.Node) Mistakes {
 	var ms Mistakes
-	if errors.As(err, &ms) {
-		return ms
-	}
 	var m Mistake
-	if errors.As(err, &m) {
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &ms):
+		return slices.Clone(ms)
+	case errors.As(err, &m):
 		return Mistakes{m}
+	case IsExpanded(n):
+		return Mistakes{{Message: withheld + " is refused", Fix: "check what the variable or file holds"}}
+	default:
+		return Mistakes{{Message: err.Error()}}
 	}
-	return Mistakes{At(n, "", "%s", err)}
 }
