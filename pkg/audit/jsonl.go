@@ -13,6 +13,10 @@ import (
 // maxLine bounds one JSON line: a notification of the largest size, with room.
 const maxLine = 64 << 20
 
+// lineReplica stands for the replica of a line that is no record; Seq is then the
+// line's number. No replica's name has a colon.
+const lineReplica = "line:"
+
 // Lines is an exported journal: one JSON object a line. It is a Source; filters
 // other than none are not applied.
 type Lines struct{ R io.Reader }
@@ -25,8 +29,8 @@ func (l Lines) Scan(ctx context.Context, _ Filter, fn func(Stored) error) error 
 		line, err := readLine(in)
 		if len(bytes.TrimSpace(line)) > 0 {
 			r := &Record{}
-			if json.Unmarshal(line, r) != nil {
-				r = &Record{Seq: n, Replica: "line"}
+			if json.Unmarshal(line, r) != nil || r.Seq == 0 {
+				r = &Record{Seq: n, Replica: lineReplica}
 			}
 			if err := fn(Stored{Record: r, JSON: line}); err != nil {
 				return err

@@ -10,6 +10,9 @@ import (
 	"go.uber.org/zap"
 )
 
+// ErrInvalid: the record itself cannot be written, now or later. Nothing was.
+var ErrInvalid = errors.New("audit record invalid")
+
 // Options of a log.
 type Options struct {
 	Key    []byte // HMAC instead of plain SHA-256 when not empty
@@ -17,9 +20,10 @@ type Options struct {
 	Logger *zap.Logger
 	// OnCommit is called from the writer goroutine with each committed batch, in
 	// the order of records and before any Append of the batch returns. It must not
-	// block and must not append.
+	// block and must not append. The records are its to keep, not to change.
 	OnCommit func([]*Record)
-	// MaxBatch bounds the records of one commit (default 512).
+	// MaxBatch bounds the records of one commit (default 512); a single Append
+	// with more of them is still one commit.
 	MaxBatch int
 }
 
@@ -29,7 +33,7 @@ type Log struct {
 	driver Driver
 	opts   Options
 
-	mu     sync.Mutex // guards queue, closed, head and watchers
+	mu     sync.Mutex // guards queue, closed, head and watch
 	queue  []*request
 	closed bool
 	head   Head
@@ -43,8 +47,8 @@ type Log struct {
 
 // request is one Append: all of its records are committed, or none.
 type request struct {
-	recs  []*Record
-	state int // guarded by Log.mu
+	recs  []*Record // copies: the caller may have given up and use its own again
+	state int       // guarded by Log.mu
 	err   chan error
 }
 
@@ -55,7 +59,7 @@ const (
 )
 
 // Open reads the head, checks that the newest records hash to it and starts the
-// writer.
+// writer. The log owns the driver from then on; after an error the caller does.
 func Open(ctx context.Context, d Driver, o Options) (*Log, error) {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -82,25 +86,36 @@ func Open(ctx context.Context, d Driver, o Options) (*Log, error) {
 const tailLength = 100
 
 func (l *Log) checkTail(ctx context.Context) error {
+	faults, sum, err := l.verifyTail(ctx, l.opts.Key)
+	if err != nil {
+		return fmt.Errorf("audit store: the newest records cannot be read: %w", err)
+	}
+	if len(faults) == 0 {
+		l.last = sum.Last
+		return nil
+	}
+	if len(faults) >= sum.Records && len(l.opts.Key) > 0 {
+		if plain, _, err := l.verifyTail(ctx, nil); err == nil && len(plain) == 0 {
+			return fmt.Errorf("audit store: record %s was written without audit.key: remove the key, or start on a new storage.path with it", faults[0].where())
+		}
+	}
+	return fmt.Errorf("audit store: the chain is broken at %s: put back the audit.key it was written with, or run `remediator audit verify`, keep a copy and start on a new storage.path", faults[0])
+}
+
+func (l *Log) verifyTail(ctx context.Context, key []byte) ([]Fault, Summary, error) {
 	f := Filter{Replica: l.head.Replica}
 	if l.head.Seq > tailLength {
 		f.AfterSeq = l.head.Seq - tailLength
 	}
-	faults, sum, err := Verify(ctx, l.driver, f, VerifyOptions{Key: l.opts.Key, Heads: []Head{l.head}})
-	if err != nil {
-		return fmt.Errorf("audit store: the newest records cannot be read: %w", err)
-	}
-	if len(faults) > 0 {
-		return fmt.Errorf("audit store: the chain is broken at %s; run `remediator audit verify`, keep a copy, and start on a new storage.path", faults[0])
-	}
-	l.last = sum.Last
-	return nil
+	return Verify(ctx, l.driver, f, VerifyOptions{Key: key, Heads: []Head{l.head}})
 }
 
-// Append makes records durable and fills in Seq, Time (now, unless the caller set
-// one), Replica, Prev and Hash. It returns once they are, or with ErrUnavailable
-// (nothing was written), ErrInDoubt (ctx ended during the commit), ErrClosed, or
-// ctx's error (withdrawn before the commit; nothing will be written).
+// Append makes records durable and fills in Seq, Time, Replica, Prev and Hash. A
+// Time that the caller set is kept, unless it is in the future or before the
+// previous record's; else it is now. It returns once the records are durable, all
+// of them, or with ErrUnavailable or ErrInvalid (nothing was written), ErrInDoubt
+// (ctx ended during the commit), ErrClosed, or ctx's error (withdrawn before the
+// commit; nothing will be written). Unless it returns nil, recs are unchanged.
 func (l *Log) Append(ctx context.Context, recs ...*Record) error {
 	if len(recs) == 0 {
 		return nil
@@ -108,7 +123,7 @@ func (l *Log) Append(ctx context.Context, recs ...*Record) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("audit append: %w", err)
 	}
-	q := &request{recs: recs, err: make(chan error, 1)}
+	q := newRequest(recs)
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
@@ -116,10 +131,35 @@ func (l *Log) Append(ctx context.Context, recs ...*Record) error {
 	}
 	l.queue = append(l.queue, q)
 	l.mu.Unlock()
+	l.wake()
+	err := l.wait(ctx, q)
+	if err != nil {
+		return err
+	}
+	for i, r := range q.recs {
+		recs[i].Seq, recs[i].Time, recs[i].Replica, recs[i].Prev, recs[i].Hash = r.Seq, r.Time, r.Replica, r.Prev, r.Hash
+	}
+	return nil
+}
+
+func newRequest(recs []*Record) *request {
+	q := &request{recs: make([]*Record, len(recs)), err: make(chan error, 1)}
+	for i, r := range recs {
+		own := *r
+		q.recs[i] = &own
+	}
+	return q
+}
+
+func (l *Log) wake() {
 	select {
 	case l.kick <- struct{}{}:
 	default:
 	}
+}
+
+// wait for a request's end, or ctx's.
+func (l *Log) wait(ctx context.Context, q *request) error {
 	select {
 	case err := <-q.err:
 		return err
@@ -142,154 +182,6 @@ func (l *Log) Append(ctx context.Context, recs ...*Record) error {
 	}
 }
 
-// write is the writer goroutine.
-func (l *Log) write() {
-	defer close(l.done)
-	for range l.kick {
-		for {
-			batch := l.take()
-			if len(batch) == 0 {
-				break
-			}
-			l.commit(batch)
-		}
-		l.mu.Lock()
-		over := l.closed && len(l.queue) == 0
-		l.mu.Unlock()
-		if over {
-			return
-		}
-	}
-}
-
-// take moves waiting requests into a batch.
-func (l *Log) take() []*request {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var batch []*request
-	n := 0
-	for len(l.queue) > 0 && (n == 0 || n+len(l.queue[0].recs) <= l.opts.MaxBatch) {
-		q := l.queue[0]
-		l.queue = l.queue[1:]
-		if q.state == withdrawn {
-			continue
-		}
-		q.state = writing
-		batch = append(batch, q)
-		n += len(q.recs)
-	}
-	return batch
-}
-
-// commit writes a batch. If it fails and holds several requests, each is tried
-// alone, so that one that can never be written does not fail the others.
-func (l *Log) commit(batch []*request) {
-	err := l.try(batch)
-	if err != nil && len(batch) > 1 && !errors.Is(err, errNotRecovered) {
-		for _, q := range batch {
-			l.commit([]*request{q})
-		}
-		return
-	}
-	for _, q := range batch {
-		q.err <- err
-	}
-}
-
-var errNotRecovered = errors.New("the store does not recover")
-
-// try chains, writes and announces a batch.
-func (l *Log) try(batch []*request) error {
-	ctx := context.Background()
-	if l.sick {
-		if err := l.recover(ctx); err != nil {
-			return fmt.Errorf("%w: %w: %w", ErrUnavailable, errNotRecovered, err)
-		}
-	}
-	stored, head, err := l.chain(batch)
-	if err != nil {
-		return err
-	}
-	if err := l.driver.Append(ctx, stored); err != nil {
-		l.opts.Logger.Error("audit commit failed", zap.Error(err), zap.Int("records", len(stored)))
-		l.sick = true
-		if rerr := l.recover(ctx); rerr != nil {
-			return fmt.Errorf("%w: %w: %w", ErrUnavailable, errNotRecovered, err)
-		}
-		if l.Head().Seq != head.Seq || l.Head().Hash != head.Hash {
-			return fmt.Errorf("%w: %w", ErrUnavailable, err)
-		}
-		// The failure was only in being told: the records are durable.
-	}
-	l.last = stored[len(stored)-1].Record.Time.Time
-	l.announce(stored, head)
-	return nil
-}
-
-// recover learns from the driver what is durable after a failed commit.
-func (l *Log) recover(ctx context.Context) error {
-	if err := l.driver.Recover(ctx); err != nil {
-		return err
-	}
-	head, err := l.driver.Head(ctx)
-	if err != nil {
-		return err
-	}
-	l.mu.Lock()
-	l.head = head
-	l.mu.Unlock()
-	l.sick = false
-	return nil
-}
-
-// chain gives records their place in the chain. The caller's records are written
-// to only here, by the writer, while their Append waits or has given up on them.
-func (l *Log) chain(batch []*request) ([]Stored, Head, error) {
-	head := l.Head()
-	last := l.last
-	var out []Stored
-	for _, q := range batch {
-		for _, r := range q.recs {
-			t := r.Time.Time
-			if t.IsZero() {
-				t = l.opts.Now()
-			}
-			if t.Before(last) { // a clock that went back must not reorder the journal
-				t = last
-			}
-			last = t
-			r.Seq, r.Time, r.Replica, r.Prev = head.Seq+1, Time{t.UTC()}, l.driver.Replica(), head.Hash
-			line, err := seal(r, l.opts.Key)
-			if err != nil {
-				return nil, head, err
-			}
-			head = Head{Replica: r.Replica, Seq: r.Seq, Hash: r.Hash}
-			out = append(out, Stored{Record: r, JSON: line})
-		}
-	}
-	return out, head, nil
-}
-
-func (l *Log) announce(stored []Stored, head Head) {
-	l.mu.Lock()
-	l.head = head
-	for c := range l.watch {
-		select {
-		case c <- struct{}{}:
-		default:
-		}
-	}
-	l.mu.Unlock()
-	if l.opts.OnCommit == nil {
-		return
-	}
-	recs := make([]*Record, len(stored))
-	for i, s := range stored {
-		recs[i] = s.Record
-	}
-	l.opts.OnCommit(recs)
-}
-
 // Head is the newest durable record.
 func (l *Log) Head() Head {
 	l.mu.Lock()
@@ -305,7 +197,8 @@ func (l *Log) Scan(ctx context.Context, f Filter, fn func(Stored) error) error {
 	return l.driver.Scan(ctx, f, fn)
 }
 
-// Watch gives a channel that is signalled after commits; cancel ends it.
+// Watch gives a channel that is signalled after commits; cancel ends it. One
+// signal may stand for several commits: read from the last seq known.
 func (l *Log) Watch() (signal <-chan struct{}, cancel func()) {
 	c := make(chan struct{}, 1)
 	l.mu.Lock()
@@ -318,7 +211,8 @@ func (l *Log) Watch() (signal <-chan struct{}, cancel func()) {
 	}
 }
 
-// Close writes what is queued, ends the writer and closes the driver.
+// Close writes what is queued, ends the writer and closes the driver. Appends
+// from then on get ErrClosed. A second Close waits for the first.
 func (l *Log) Close() error {
 	l.mu.Lock()
 	if l.closed {
@@ -328,10 +222,7 @@ func (l *Log) Close() error {
 	}
 	l.closed = true
 	l.mu.Unlock()
-	select {
-	case l.kick <- struct{}{}:
-	default:
-	}
+	l.wake()
 	<-l.done
 	return l.driver.Close()
 }

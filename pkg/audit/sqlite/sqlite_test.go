@@ -16,7 +16,7 @@ import (
 	"github.com/stellarescrow/remediator/pkg/audit"
 )
 
-func open(t *testing.T, path string, o audit.Options) *audit.Log {
+func openLog(t *testing.T, path string, o audit.Options) *audit.Log {
 	t.Helper()
 	s, err := Open(t.Context(), Options{Path: path, ReserveBytes: 4 << 20})
 	require.NoError(t, err)
@@ -33,7 +33,7 @@ func record(i int) *audit.Record {
 func TestStore_AppendsInOneChain(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "data", "remediator.db")
 	var seen []uint64
-	l := open(t, path, audit.Options{OnCommit: func(recs []*audit.Record) {
+	l := openLog(t, path, audit.Options{OnCommit: func(recs []*audit.Record) {
 		for _, r := range recs {
 			seen = append(seen, r.Seq)
 		}
@@ -66,7 +66,7 @@ func TestStore_AppendsInOneChain(t *testing.T) {
 
 func TestStore_OneDaemonAtATimeAndReadersBesideIt(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.db")
-	l := open(t, path, audit.Options{})
+	l := openLog(t, path, audit.Options{})
 	require.NoError(t, l.Append(t.Context(), record(1)))
 	_, err := Open(t.Context(), Options{Path: path})
 	require.ErrorContains(t, err, fmt.Sprintf("is held by another remediator (pid %d)", os.Getpid()))
@@ -116,7 +116,7 @@ func TestStore_AFullDiskDoesNotStopTheRecord(t *testing.T) {
 
 func TestVerify_NamesTheChangedRecord(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.db")
-	l := open(t, path, audit.Options{})
+	l := openLog(t, path, audit.Options{})
 	for i := range 10 {
 		require.NoError(t, l.Append(t.Context(), record(i)))
 	}
