@@ -15,6 +15,7 @@ const (
 	CodeOutcomeUnknown Code = "outcome_unknown"  // the effect may or may not have happened
 	CodeFailed         Code = "failed"           // refused or failed; permanent
 	CodeForbidden      Code = "forbidden"        // dry run, or not allowed
+	CodeStopped        Code = "stopped"          // the target does not run, and may have been stopped on purpose
 )
 
 // Error is a typed failure of Plan, Targets or Apply.
