@@ -119,6 +119,9 @@ func (x *expander) bad(n *yaml.Node, start, width int, fix, format string, args 
 
 // resolve gives the value of what stands between ${ and }.
 func (x *expander) resolve(reference string) (value string, secret bool, message, fix string) {
+	if strings.Contains(reference, "${") {
+		return "", false, "a reference within a reference is not expanded", "write one ${env:NAME:-default} whose default is plain text"
+	}
 	if path, ok := strings.CutPrefix(reference, "file:"); ok {
 		return x.file(path)
 	}

@@ -157,7 +157,7 @@ func maskSecrets(line string) string {
 	mask := func(re *regexp.Regexp, tail string) {
 		line = re.ReplaceAllStringFunc(line, func(s string) string {
 			g := re.FindStringSubmatch(s)
-			if strings.Contains(g[2], "${") {
+			if strings.Contains(g[2], "${") || strings.HasSuffix(g[1], "${env:") || strings.HasSuffix(g[1], "${file:") {
 				return s
 			}
 			return g[1] + strings.Repeat("*", utf8.RuneCountInString(g[2])) + tail

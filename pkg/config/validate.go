@@ -4,6 +4,7 @@ import (
 	"math"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -62,6 +63,15 @@ func items(n *yaml.Node) []*yaml.Node {
 		out[i] = strictyaml.Resolve(c)
 	}
 	return out
+}
+
+// entryPath names an entry of a list in messages: by its name where that may be
+// shown, else by its index.
+func entryPath(list string, i int, entry *yaml.Node, nm string) string {
+	if nm == "" || strictyaml.IsExpanded(strictyaml.Child(entry, "name")) {
+		return list + "[" + strconv.Itoa(i) + "]"
+	}
+	return list + "[" + nm + "]"
 }
 
 // sound says whether nothing was found at or under a node so far.

@@ -14,13 +14,13 @@ import (
 func (v *validator) policies() {
 	entries := items(strictyaml.Child(v.root, "policies"))
 	seen := map[string]int{}
-	var earlier []*Policy
+	earlier := reach{byMatcher: map[string][]int{}}
 	for i, entry := range entries {
 		if i >= len(v.c.Policies) || entry.Kind != yaml.MappingNode {
 			continue
 		}
 		p := &v.c.Policies[i]
-		path := "policies[" + p.Name + "]"
+		path := entryPath("policies", i, entry, p.Name)
 		if !v.sound(entry) {
 			seen[p.Name] = max(seen[p.Name], entry.Line)
 			continue
@@ -31,8 +31,7 @@ func (v *validator) policies() {
 		v.oneOf(path+".mode", entry, "mode", string(p.Mode), string(policy.DryRun), string(policy.Live))
 		v.guards(path+".guards", strictyaml.Child(entry, "guards"), p.Guards.Guards)
 		if v.matchers(entry, p) {
-			v.reachable(entry, p, earlier)
-			earlier = append(earlier, p)
+			v.reachable(entry, p, &earlier)
 		}
 		v.escalate(entry, p)
 		v.steps(path, entry, p)
@@ -73,39 +72,6 @@ func (v *validator) alternative(n *yaml.Node, policyName string, ms strictyaml.M
 		v.at(n, `add a matcher that needs a value, such as 'alertname="..."'`,
 			"the matchers of policy %q also match alerts that lack these labels, so nearly every alert", policyName)
 		return false
-	}
-	return true
-}
-
-// reachable refuses a policy that an earlier one hides: one that has the same
-// matchers, or fewer of them, and does not continue.
-func (v *validator) reachable(entry *yaml.Node, p *Policy, earlier []*Policy) {
-	for _, e := range earlier {
-		if e.Continue || or(e.On, policy.OnFiring) != or(p.On, policy.OnFiring) || !covers(e, p) {
-			continue
-		}
-		v.at(value(entry, "name"), "put it before the other, make its matchers different, or set continue: true on "+e.Name,
-			"policy %q is never reached: %q on line %d matches all of its alerts first", p.Name, e.Name, e.Node.Line)
-		return
-	}
-}
-
-// covers says whether every alternative of b contains all matchers of some
-// alternative of a, so that a matches whatever b does.
-func covers(a, b *Policy) bool {
-	for _, bs := range b.Alternatives() {
-		if !slices.ContainsFunc(a.Alternatives(), func(as labels.Matchers) bool { return contains(bs, as) }) {
-			return false
-		}
-	}
-	return true
-}
-
-func contains(all, some labels.Matchers) bool {
-	for _, s := range some {
-		if !slices.ContainsFunc(all, func(m *labels.Matcher) bool { return m.String() == s.String() }) {
-			return false
-		}
 	}
 	return true
 }

@@ -82,7 +82,7 @@ func (v *validator) http() {
 		}
 		h := v.c.HTTP[i]
 		v.named("http entry", entry, h.Name, seen)
-		v.url("http["+h.Name+"].url", entry, h.URL)
+		v.url(entryPath("http", i, entry, h.Name)+".url", entry, h.URL)
 		if h.Service != "" && known && !slices.Contains(services, h.Service) {
 			at := value(entry, "service")
 			v.at(at, declared(h.Service, services), "service %s is not declared in docker", strictyaml.Shown(at))
@@ -105,8 +105,31 @@ func (v *validator) alertmanager() {
 	}
 	v.url("alertmanager.url", n, v.c.Alertmanager.URL)
 	if err := v.c.Alertmanager.HTTP.Validate(); err != nil {
-		v.at(n, "keep one of them", "alertmanager: %s", err)
+		v.httpClient(n, err)
 	}
+}
+
+// httpClient places what Prometheus' HTTP settings refuse at the first key that
+// the error names.
+func (v *validator) httpClient(n *yaml.Node, err error) {
+	text, at := err.Error(), n
+	words := strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == ',' || r == '"' })
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if slices.Contains(words, n.Content[i].Value) {
+			at = n.Content[i]
+			break
+		}
+	}
+	fix := "write it as http_config of Prometheus wants it"
+	switch {
+	case strings.Contains(text, "at most one of"), strings.Contains(text, "not compatible"):
+		fix = "keep one of them"
+	case strings.Contains(text, "must be configured"):
+		fix = "add what is missing"
+	case strings.Contains(text, `use "basic_auth"`):
+		fix = "write basic_auth: {username: ..., password: ...}"
+	}
+	v.at(at, fix, "alertmanager: %s", text)
 }
 
 // url checks the key url of an entry: http or https, with a host.
