@@ -68,7 +68,7 @@ func Load(path string, opts Options) (*File, error) {
 	if err := strictyaml.Decode(root, &f.Config); err != nil {
 		bads = append(bads, notAt(strictyaml.From(err, root), x.failed)...)
 	}
-	v := &validator{c: &f.Config, root: root, dir: filepath.Dir(path), found: bads, bad: slices.Clone(bads)}
+	v := &validator{c: &f.Config, root: root, dir: filepath.Dir(path), found: bads, bad: strictyaml.Sorted(slices.Clone(bads))}
 	v.all()
 	if err := f.Report(v.found); err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net/url"
@@ -31,23 +32,28 @@ type expander struct {
 	failed   map[place]bool // scalars with a mistake
 }
 
-// expand walks a tree once; aliases point at nodes that are walked where they stand.
-func (x *expander) expand(n *yaml.Node) {
+// expand replaces the references of a whole tree.
+func (x *expander) expand(root *yaml.Node) {
+	x.walk(root)
+	slices.SortFunc(x.secrets, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), strings.Compare(a, b)) })
+	x.secrets = slices.Compact(x.secrets)
+}
+
+// walk visits each node once; aliases point at nodes that are walked where they stand.
+func (x *expander) walk(n *yaml.Node) {
 	switch n.Kind {
 	case yaml.MappingNode:
 		for i := 1; i < len(n.Content); i += 2 {
-			x.expand(n.Content[i])
+			x.walk(n.Content[i])
 		}
 	case yaml.SequenceNode, yaml.DocumentNode:
 		for _, c := range n.Content {
-			x.expand(c)
+			x.walk(c)
 		}
 	case yaml.ScalarNode:
 		x.scalar(n)
 	case yaml.AliasNode:
 	}
-	slices.SortFunc(x.secrets, func(a, b string) int { return len(b) - len(a) })
-	x.secrets = slices.Compact(x.secrets)
 }
 
 func (x *expander) scalar(n *yaml.Node) {

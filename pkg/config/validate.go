@@ -4,6 +4,7 @@ import (
 	"math"
 	"regexp"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -74,46 +75,37 @@ func entryPath(list string, i int, entry *yaml.Node, nm string) string {
 	return list + "[" + nm + "]"
 }
 
-// sound says whether nothing was found at or under a node so far.
+// sound says whether decoding found nothing at or under a node, nor under what
+// its aliases stand for.
 func (v *validator) sound(n *yaml.Node) bool {
-	if n == nil {
-		return true
-	}
-	from, to := span(n)
-	hit := slices.ContainsFunc(v.bad, func(m strictyaml.Mistake) bool {
-		p := place{m.Line, m.Column}
-		return m.Line == 0 || !before(p, from) && !before(to, p)
-	})
-	return !hit && v.soundAliases(n, 0)
+	return n == nil || len(v.bad) == 0 || v.soundUnder(n, map[*yaml.Node]bool{})
 }
 
-// maxAliasDepth is far beyond what people write.
-const maxAliasDepth = 16
-
-// soundAliases looks at what the aliases under a node stand for.
-func (v *validator) soundAliases(n *yaml.Node, depth int) bool {
-	if len(v.bad) == 0 {
-		return true
-	}
-	if depth > maxAliasDepth {
+func (v *validator) soundUnder(n *yaml.Node, seen map[*yaml.Node]bool) bool {
+	from, to := span(n)
+	// bad is in source order: the first mistake that is not before the node decides.
+	i := sort.Search(len(v.bad), func(i int) bool { return !before(at(v.bad[i]), from) })
+	if v.bad[0].Line == 0 || i < len(v.bad) && !before(to, at(v.bad[i])) {
 		return false
 	}
-	if n.Kind == yaml.AliasNode {
-		from, to := span(n.Alias)
-		for _, m := range v.bad {
-			if p := (place{m.Line, m.Column}); !before(p, from) && !before(to, p) {
-				return false
-			}
-		}
-		return v.soundAliases(n.Alias, depth+1)
+	return v.soundAliases(n, seen)
+}
+
+// soundAliases judges each anchor once, however often it is used.
+func (v *validator) soundAliases(n *yaml.Node, seen map[*yaml.Node]bool) bool {
+	if n.Kind == yaml.AliasNode && n.Alias != nil && !seen[n.Alias] {
+		seen[n.Alias] = true
+		return v.soundUnder(n.Alias, seen)
 	}
 	for _, c := range n.Content {
-		if !v.soundAliases(c, depth) {
+		if !v.soundAliases(c, seen) {
 			return false
 		}
 	}
 	return true
 }
+
+func at(m strictyaml.Mistake) place { return place{m.Line, m.Column} }
 
 // span of a node: from its start to the last character of what is under it.
 func span(n *yaml.Node) (from, to place) {
