@@ -1,0 +1,130 @@
+package ledger_test
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/stellarescrow/remediator/pkg/alert"
+	"github.com/stellarescrow/remediator/pkg/audit"
+	"github.com/stellarescrow/remediator/pkg/ledger"
+)
+
+var kinds = []audit.Type{
+	audit.DaemonStarted, audit.ConfigLoaded, audit.NotificationReceived, audit.AlertFiring, audit.AlertFiring, audit.AlertResolved,
+	audit.RemediationDecided, audit.RemediationDecided, audit.StepPlanned, audit.StepStarted, audit.StepStarted, audit.StepFinished,
+	audit.StepSkipped, audit.RemediationVerified, audit.RemediationHeld, audit.RemediationClosed, audit.RemediationEffect,
+	audit.EscalationSent, audit.ControlPaused, audit.ControlResumed, "unheard.of",
+}
+
+// anyRecord is a record whose fields need not fit together: an id belongs to one
+// fingerprint, as the engine makes them, and that is all.
+func anyRecord(t *rapid.T, seq uint64, now time.Time) *audit.Record {
+	pick := func(name string, of ...string) string { return rapid.SampledFrom(of).Draw(t, name) }
+	fp := pick("fingerprint", "a", "b")
+	step := rapid.IntRange(0, 2).Draw(t, "step")
+	r := &audit.Record{
+		Seq: seq, Replica: "r1", Time: audit.Time{Time: now}, Type: rapid.SampledFrom(kinds).Draw(t, "type"),
+		Mode: pick("mode", ledger.Live, ledger.DryRun, ""), Episode: "e-" + fp + pick("episode", "1", "2", "3"),
+		Remediation: pick("remediation", "r-1", "r-2", "r-3", ""), Policy: pick("policy", "P", "Q"), Target: pick("target", "x", "y"),
+		Verdict: pick("verdict", "execute", "ignore"), Outcome: pick("outcome", "succeeded", "failed", "planned", "escalated", "partial"),
+		Reason: &audit.Reason{Code: pick("code", "allowed", "joined", "duplicate")},
+		Data: json.RawMessage(pick("data", `{}`, `null`, `[`, `{"cancelled":true}`, `{"planned":["x","y"]}`, `{"episodes":["e-a1"]}`,
+			`{"shutdown":true}`, `{"scope":"global"}`, `{"notification":3,"cause":"webhook"}`, `{"cause":"reconciled"}`,
+			`{"payload":{"alerts":[{"status":"firing","fingerprint":"a"}]}}`)),
+	}
+	if rapid.IntRange(0, 9).Draw(t, "has step") > 0 {
+		r.Step = &step
+	}
+	if rapid.IntRange(0, 9).Draw(t, "has alert") > 0 {
+		start := t0.Add(time.Duration(rapid.IntRange(-30, 30).Draw(t, "start")) * min)
+		r.Alert = &alert.Alert{Status: alert.Firing, Fingerprint: fp, StartsAt: start, EndsAt: start.Add(5 * min)}
+	}
+	return r
+}
+
+func anyHistory(t *rapid.T) []*audit.Record {
+	now := t0
+	var out []*audit.Record
+	for i := range rapid.IntRange(0, 80).Draw(t, "records") {
+		now = now.Add(time.Duration(rapid.IntRange(-20, 120).Draw(t, "wait")) * 30 * time.Second)
+		out = append(out, anyRecord(t, uint64(i+1), now))
+	}
+	return out
+}
+
+// answers is everything that guards ask, in one comparable value.
+func answers(l *ledger.Ledger, now time.Time) map[string]any {
+	out := map[string]any{"episodes": l.Episodes(false), "remediations": l.Remediations(nil), "pauses": l.Pauses(now),
+		"mode": l.LastMode(), "unprocessed": len(l.Unprocessed())}
+	for _, mode := range []string{ledger.Live, ledger.DryRun} {
+		v := l.View(mode)
+		for _, tgt := range []string{"x", "y", ""} {
+			last, _ := v.LastEffect(tgt, "r-1")
+			won, _ := v.LastSuccess("P", tgt, "r-2")
+			out[mode+tgt] = []any{last, won, v.Effects(tgt, "", t0), v.Effects(tgt, "r-3", time.Time{})}
+		}
+		for _, ep := range []string{"e-a1", "e-a2", "e-b3"} {
+			f, _ := v.Final("P", ep)
+			out[mode+ep] = []any{v.Attempts("P", ep, ""), v.Attempts("Q", ep, "r-1"), f}
+		}
+	}
+	return out
+}
+
+func TestLedger_AnyHistoryIsSafeAndDeterministic(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		recs := anyHistory(t)
+		a := ledger.New()
+		for _, r := range recs {
+			a.Apply([]*audit.Record{r})
+			open := map[string]int{}
+			for _, e := range a.Episodes(true) {
+				open[e.Fingerprint]++
+				latest, ok := a.Latest(e.Fingerprint)
+				require.True(t, ok)
+				require.Equal(t, e.ID, latest.ID, "the open episode is the latest")
+			}
+			for fp, n := range open {
+				require.Equal(t, 1, n, "open episodes of %s", fp)
+			}
+		}
+		now := t0.Add(24 * time.Hour)
+		b := ledger.New()
+		b.Apply(recs)
+		require.Equal(t, answers(a, now), answers(b, now), "one by one or at once")
+		b.Apply(recs[rapid.IntRange(0, len(recs)).Draw(t, "tail"):])
+		require.Equal(t, answers(a, now), answers(b, now), "a tail given twice")
+	})
+}
+
+// The index by target and time answers as a walk over the remediations does.
+func TestView_EffectsEqualAScan(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l := ledger.New()
+		l.Apply(anyHistory(t))
+		since := t0.Add(time.Duration(rapid.IntRange(-10, 120).Draw(t, "since")) * min)
+		for _, tgt := range []string{"x", "y", ""} {
+			want := 0
+			for _, r := range l.Remediations(nil) {
+				var last time.Time
+				for _, in := range r.Intents {
+					end := in.Started
+					if !in.Finished.IsZero() {
+						end = in.Finished
+					}
+					if !in.Cancelled && (tgt == "" || in.Target == tgt) && end.After(last) {
+						last = end
+					}
+				}
+				if last.After(since) {
+					want++
+				}
+			}
+			require.Len(t, l.View(ledger.Live).Effects(tgt, "", since), want, "target %q", tgt)
+		}
+	})
+}
