@@ -20,7 +20,7 @@ func (v *validator) services() []string {
 }
 
 func (v *validator) docker() {
-	seen := map[string]int{}
+	seen, engines := map[string]int{}, map[[2]string]int{}
 	for i, entry := range items(strictyaml.Child(v.root, "docker")) {
 		if !v.sound(entry) || i >= len(v.c.Docker) {
 			continue
@@ -34,6 +34,11 @@ func (v *validator) docker() {
 		if d.Project == "" {
 			v.at(value(entry, "project"), "add project: the name that `docker compose ls` shows", "docker entry %q has no project", d.Name)
 		}
+		// Two names for one container would be two locks and two sets of counters.
+		if line := engines[[2]string{d.Host, d.Project}]; line > 0 && d.Project != "" {
+			v.at(value(entry, "project"), "list its services in one entry", "the same project of the same engine is declared twice, first on line %d", line)
+		}
+		engines[[2]string{d.Host, d.Project}] = entry.Line
 		v.declaredServices(entry, d)
 		v.dependsOn(entry, d)
 	}
