@@ -103,6 +103,23 @@ func (l *Ledger) clockLocked(now time.Time) {
 	}
 }
 
+// Clock tells the ledger the present time; call it before deciding. A journal keeps
+// its order by never writing an earlier time than its last, so that after a clock
+// was set back all its records lie in the future for a while: seen from now they
+// happened now, and waits end as they should. With a sound clock it does nothing.
+func (l *Ledger) Clock(now time.Time) {
+	l.mu.RLock()
+	behind := now.Add(skew).Before(l.newest)
+	l.mu.RUnlock()
+	if !behind {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.clampLocked(now)
+	l.newest = now
+}
+
 func (l *Ledger) clampLocked(now time.Time) {
 	clamp := func(times ...*time.Time) {
 		for _, t := range times {

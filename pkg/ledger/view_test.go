@@ -231,6 +231,26 @@ func TestLedger_ClockSetBackClampsTheFutureOnce(t *testing.T) {
 	require.Len(t, v.Effects(target, "", at(5*min-1)), 1)
 }
 
+// The journal writes no earlier time than its last: after the clock was set back by
+// hours its records carry the old time, and the wait must not move with the clock.
+func TestLedger_ClockEndsWaitsThatWouldMoveWithIt(t *testing.T) {
+	h := newHistory()
+	h.firing(at(0), "e-1", "fp", at(0), ledger.CauseWebhook)
+	h.worked(at(1000*time.Hour), "e-1", "P", "r-1", target, "succeeded")
+	h.l.Clock(at(5 * min))
+	last, ok := h.l.View(ledger.Live).LastEffect(target, "")
+	require.True(t, ok)
+	require.Equal(t, at(5*min), last.Time)
+
+	h.worked(at(1000*time.Hour), "e-1", "P", "r-2", target, "succeeded") // pinned to the journal's last time
+	h.l.Clock(at(30 * min))
+	h.l.Clock(at(60 * min))
+	v := h.l.View(ledger.Live)
+	require.Equal(t, []time.Time{at(5 * min), at(30 * min)}, v.Effects(target, "", at(0)), "each stays where it was first seen")
+	won, _ := v.LastSuccess("P", target, "")
+	require.Equal(t, at(30*min), won.Time)
+}
+
 func TestLedger_WrongClockDoesNotForget(t *testing.T) {
 	h := newHistory()
 	h.firing(at(0), "e-1", "fp", at(0), ledger.CauseWebhook)
