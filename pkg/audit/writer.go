@@ -84,12 +84,20 @@ func answer(batch []*request, err error) {
 
 var errNotRecovered = errors.New("the store does not recover")
 
+// unavailable is ErrUnavailable with its cause; said once.
+func unavailable(err error) error {
+	if errors.Is(err, ErrUnavailable) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
 // try chains, writes and announces a batch.
 func (l *Log) try(batch []*request) error {
 	ctx := context.Background() // a commit is not abandoned half way
 	if l.sick {
 		if err := l.recover(ctx); err != nil {
-			return fmt.Errorf("%w: %w: %w", ErrUnavailable, errNotRecovered, err)
+			return unavailable(fmt.Errorf("%w: %w", errNotRecovered, err))
 		}
 	}
 	stored, head := l.chain(batch)
@@ -100,10 +108,10 @@ func (l *Log) try(batch []*request) error {
 		l.opts.Logger.Error("audit commit failed", zap.Error(err), zap.Int("records", len(stored)))
 		l.sick = true
 		if rerr := l.recover(ctx); rerr != nil {
-			return fmt.Errorf("%w: %w: %w: %w", ErrUnavailable, errNotRecovered, err, rerr)
+			return unavailable(fmt.Errorf("%w: %w: %w", errNotRecovered, err, rerr))
 		}
 		if l.Head() != head {
-			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+			return unavailable(err)
 		}
 		l.opts.Logger.Warn("audit commit is durable all the same", zap.Uint64("seq", head.Seq))
 	}

@@ -26,7 +26,8 @@ type Options struct {
 	// ReserveBytes is kept aside for a full disk; 0: DefaultReserve, negative: none.
 	ReserveBytes int64
 	// ReadOnly opens a store, also one in use, for reading only. Nothing in it is
-	// changed; where the directory cannot be written it may be a copy at rest.
+	// changed; an empty WAL and its index may be left beside it. Where the
+	// directory cannot be written it may be a copy at rest.
 	ReadOnly bool
 }
 
@@ -159,14 +160,16 @@ func (s *Store) openReadOnly(ctx context.Context) error {
 			return nil
 		}
 	}
+	if codeOf(err) != 0 {
+		err = fmt.Errorf("audit store %s: %w", s.opts.Path, err)
+	}
 	if wal, werr := os.Stat(s.opts.Path + "-wal"); werr == nil && wal.Size() > 0 {
 		return err
 	}
-	db, ierr := open(ctx, dsn(s.opts.Path, "ro&immutable=1", "query_only(1)"))
-	if ierr != nil || s.know(ctx, db) != nil {
-		return err
+	if db, ierr := open(ctx, dsn(s.opts.Path, "ro&immutable=1", "query_only(1)")); ierr == nil && s.know(ctx, db) == nil {
+		return nil
 	}
-	return nil
+	return err
 }
 
 // know reads the schema's version and the replica, and keeps the handle for reading.
