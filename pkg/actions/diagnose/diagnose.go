@@ -21,8 +21,12 @@ import (
 // budget of one gathering; what takes longer is noted as missing.
 const budget = 20 * time.Second
 
-// maxTail bounds the log of one container in the evidence, in bytes.
-const maxTail = 8 << 10
+// What the evidence holds at most.
+const (
+	maxTail   = 8 << 10   // bytes of the log of one container
+	maxTails  = 128 << 10 // bytes of all logs
+	maxAlerts = 100
+)
 
 // Engines is what diagnose reads of containers.
 type Engines interface {
@@ -39,19 +43,28 @@ type config struct {
 	Tail     int                 `yaml:"tail"`
 }
 
+// Probes are endpoints that are asked, by name.
+type Probes map[string]func(context.Context) actions.Result
+
 type diagnose struct {
 	config
 	engines Engines
 	firing  func(context.Context) ([]alert.Alert, error)
+	probes  Probes
 }
 
 var _ actions.Gatherer = (*diagnose)(nil)
 
-// Kinds are the kinds of this package. firing gives the alerts that fire now.
-func Kinds(engines Engines, firing func(context.Context) ([]alert.Alert, error)) []actions.Kind {
+// Kinds are the kinds of this package. firing gives the alerts that fire now; probes
+// are asked as well.
+func Kinds(engines Engines, firing func(context.Context) ([]alert.Alert, error), probes ...Probes) []actions.Kind {
+	all := Probes{}
+	for _, p := range probes {
+		maps.Copy(all, p)
+	}
 	return []actions.Kind{{
 		Name: "diagnose", Class: actions.Evidence, Timeout: budget + 5*time.Second,
-		Outputs: map[string]any{"states": map[string]any{}, "logs": map[string]any{}, "alerts": []string{}, "missing": []string{}},
+		Outputs: map[string]any{"states": map[string]any{}, "logs": map[string]any{}, "http": map[string]any{}, "alerts": []string{}, "missing": []string{}},
 		Decode: func(with *yaml.Node) (actions.Step, error) {
 			c := config{Since: strictyaml.Duration(30 * time.Minute), Tail: 100}
 			if err := strictyaml.Decode(with, &c); err != nil {
@@ -62,10 +75,10 @@ func Kinds(engines Engines, firing func(context.Context) ([]alert.Alert, error))
 			}
 			for i, s := range c.Services {
 				if !engines.Declared(s) {
-					return nil, strictyaml.At(strictyaml.Child(with, "services").Content[i], strictyaml.Suggest(s, engines.Services()), "undeclared service %q", s)
+					return nil, strictyaml.At(item(strictyaml.Child(with, "services"), i), strictyaml.Suggest(s, engines.Services()), "service %q is not declared", s)
 				}
 			}
-			return &diagnose{c, engines, firing}, nil
+			return &diagnose{c, engines, firing, all}, nil
 		},
 	}}
 }
@@ -83,7 +96,11 @@ type evidence struct {
 	mu      sync.Mutex // guards the rest
 	states  map[string]any
 	logs    map[string]any
+	left    int // bytes that logs may still take
+	http    map[string]any
 	alerts  []string
+	firing  int      // alerts, those that are not listed included
+	unwell  []string // probes that are not ok
 	missing []string
 }
 
@@ -101,16 +118,19 @@ func (d *diagnose) Gather(ctx context.Context, s actions.Scope) actions.Result {
 	if len(services) == 0 {
 		services = d.engines.Services()
 	}
-	e := &evidence{states: map[string]any{}, logs: map[string]any{}}
+	e := &evidence{states: map[string]any{}, logs: map[string]any{}, http: map[string]any{}, left: maxTails}
 	var wg sync.WaitGroup
 	for _, service := range services {
 		wg.Go(func() { d.service(ctx, s, service, e) })
+	}
+	for name, ask := range d.probes {
+		wg.Go(func() { e.probe(ctx, name, ask) })
 	}
 	wg.Go(func() { d.alerts(ctx, e) })
 	wg.Wait()
 	slices.Sort(e.missing)
 	return actions.Result{OK: true, Text: e.summary(), Outputs: map[string]any{
-		"states": e.states, "logs": e.logs, "alerts": append([]string{}, e.alerts...), "missing": append([]string{}, e.missing...),
+		"states": e.states, "logs": e.logs, "http": e.http, "alerts": append([]string{}, e.alerts...), "missing": append([]string{}, e.missing...),
 	}}
 }
 
@@ -132,11 +152,35 @@ func (d *diagnose) service(ctx context.Context, s actions.Scope, service string,
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for name, text := range tails {
-		if text != "" {
-			e.logs[name] = actions.Cap(text, maxTail)
+	for _, name := range slices.Sorted(maps.Keys(tails)) {
+		text := actions.Cap(tails[name], maxTail)
+		switch {
+		case text == "":
+		case len(text) > e.left:
+			e.missing = append(e.missing, "logs of "+name+": the evidence is large enough")
+		default:
+			e.logs[name] = text
+			e.left -= len(text)
 		}
 	}
+}
+
+func (e *evidence) probe(ctx context.Context, name string, ask func(context.Context) actions.Result) {
+	res := ask(ctx)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.http[name] = res.Text
+	if !res.OK {
+		e.unwell = append(e.unwell, res.Text)
+	}
+}
+
+// item of a list node, or the node where there is none.
+func item(n *yaml.Node, i int) *yaml.Node {
+	if n != nil && i < len(n.Content) {
+		return n.Content[i]
+	}
+	return n
 }
 
 func (d *diagnose) alerts(ctx context.Context, e *evidence) {
@@ -147,7 +191,7 @@ func (d *diagnose) alerts(ctx context.Context, e *evidence) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, a := range list {
+	for _, a := range list[:min(len(list), maxAlerts)] {
 		var parts []string
 		for _, p := range a.Labels.SortedPairs() {
 			parts = append(parts, p.Name+"="+p.Value)
@@ -155,6 +199,7 @@ func (d *diagnose) alerts(ctx context.Context, e *evidence) {
 		e.alerts = append(e.alerts, strings.Join(parts, " "))
 	}
 	slices.Sort(e.alerts)
+	e.firing = len(list)
 }
 
 // summary names what is not as it should be.
@@ -168,7 +213,9 @@ func (e *evidence) summary() string {
 			}
 		}
 	}
-	text := fmt.Sprintf("%d services, %d alerts fire", len(e.states), len(e.alerts))
+	text := fmt.Sprintf("%d services, %d alerts fire", len(e.states), e.firing)
+	slices.Sort(e.unwell)
+	parts = append(parts, e.unwell...)
 	if len(parts) > 0 {
 		text += "; not well: " + strings.Join(parts, "; ")
 	}

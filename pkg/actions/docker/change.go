@@ -20,6 +20,9 @@ const stopDefault = 10 * time.Second
 // the client must be the more patient one.
 const margin = 30 * time.Second
 
+// lookTime bounds one look at an engine that should answer at once.
+const lookTime = 10 * time.Second
+
 // What to do with a container that does not run.
 const (
 	whenStoppedAsk   = "ask"
@@ -75,8 +78,8 @@ func (e *Engines) decodeChange(verb string, with *yaml.Node) (actions.Step, erro
 		if verb == "start" {
 			return nil, strictyaml.At(strictyaml.Child(with, "timeout"), "remove it", "docker.start stops nothing and has no timeout")
 		}
-		if c.Timeout.Std() < time.Second || c.Timeout.Std() > 4*time.Minute {
-			return nil, strictyaml.At(strictyaml.Child(with, "timeout"), "write 1s to 4m", "bad timeout: it is how long a container may take to stop")
+		if d := c.Timeout.Std(); d < time.Second || d > 4*time.Minute || d%time.Second != 0 {
+			return nil, strictyaml.At(strictyaml.Child(with, "timeout"), "write whole seconds from 1s to 4m", "timeout %s is not one that a container can be given to stop", c.Timeout)
 		}
 		s := int(c.Timeout.Std() / time.Second)
 		out.timeout = &s
@@ -121,25 +124,26 @@ func (a *change) Plan(ctx context.Context, s actions.Scope) (actions.Plan, error
 
 // needed says whether a container is to be changed, or why it must not be.
 func (a *change) needed(service string, c Container) (bool, error) {
-	runs := c.Status == "running" || c.Status == "restarting"
+	// One that its restart policy keeps starting anew runs, if only at times.
+	runs := c.Status == statusRunning || c.Status == statusRestarting
 	switch {
-	case c.Status == "paused":
-		return false, refuse("container %s of %s is paused, which a person or a program did on purpose: unpause it first", c.Name, service)
-	case c.Status == "removing" || c.Status == "dead":
-		return false, refuse("container %s of %s is %s: it cannot be used any more", c.Name, service, c.Status)
+	case c.Status == statusPaused:
+		return false, refuse(actions.CodeStopped, "container %s of %s is paused, which somebody did on purpose: unpause it first", c.Name, service)
+	case c.Status == statusRemoving || c.Status == statusDead:
+		return false, refuse(actions.CodeFailed, "container %s of %s is %s and cannot be used any more: remove it and create it anew", c.Name, service, c.Status)
 	case a.verb == "start":
 		return !runs, nil
 	case a.verb == "stop":
 		return runs, nil
 	case !runs && !a.startIt:
-		return false, refuse("container %s of %s does not run (%s, exit code %d) and may have been stopped on purpose: say when_stopped: start to have it started",
+		return false, refuse(actions.CodeStopped, "container %s of %s is stopped (%s, exit code %d), perhaps on purpose: say when_stopped: start to have it started",
 			c.Name, service, c.Status, c.ExitCode)
 	}
 	return true, nil
 }
 
-func refuse(format string, args ...any) error {
-	return &actions.Error{Code: actions.CodeFailed, Err: fmt.Errorf(format, args...)}
+func refuse(code actions.Code, format string, args ...any) error {
+	return &actions.Error{Code: code, Err: fmt.Errorf(format, args...)}
 }
 
 // Apply changes the planned containers, one after the other, by their ids: what has
@@ -152,7 +156,7 @@ func (a *change) Apply(ctx context.Context, _ actions.Scope, p actions.Plan, h a
 	var done []string
 	for _, o := range p.Objects {
 		if err := ctx.Err(); err != nil {
-			return a.result(p, done), a.partly(done, o, &actions.Error{Code: actions.CodeTimeout, Err: err})
+			return a.result(p, done), a.partly(done, o, refuse(actions.CodeFailed, "not begun: %w", err))
 		}
 		if err := a.one(ctx, hand, o.ID); err != nil {
 			return a.result(p, done), a.partly(done, o, err)
@@ -172,13 +176,7 @@ func (a *change) result(p actions.Plan, done []string) actions.Result {
 // one changes one container. The call is not cut off when the caller gives up: it
 // has a deadline of its own, longer than the engine's.
 func (a *change) one(ctx context.Context, hand Changer, id string) error {
-	patience := stopDefault
-	if a.timeout != nil {
-		patience = time.Duration(*a.timeout) * time.Second
-	} else if c, err := a.engine.reader.Inspect(ctx, id); err == nil && c.StopTimeout != nil {
-		patience = time.Duration(*c.StopTimeout) * time.Second
-	}
-	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience+margin)
+	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.patience(ctx, id)+margin)
 	defer cancel()
 	switch a.verb {
 	case "restart":
@@ -190,12 +188,23 @@ func (a *change) one(ctx context.Context, hand Changer, id string) error {
 	}
 }
 
-// partly is the error of a change that stopped in the middle.
+// patience is how long the engine waits for a container to stop.
+func (a *change) patience(ctx context.Context, id string) time.Duration {
+	if a.timeout != nil {
+		return time.Duration(*a.timeout) * time.Second
+	}
+	look, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	if c, err := a.engine.reader.Inspect(look, id); err == nil && c.StopTimeout != nil {
+		return time.Duration(*c.StopTimeout) * time.Second
+	}
+	return stopDefault
+}
+
+// partly is the error of a change that stopped at a container. Where others were
+// changed before it, what the service is now is for the verify checks to say.
 func (a *change) partly(done []string, at actions.Object, err error) error {
 	code := actions.CodeOf(err)
-	if code == actions.CodeTimeout {
-		code = actions.CodeOutcomeUnknown
-	}
 	text := fmt.Errorf("%s of container %s (%.12s): %w", a.verb, at.Name, at.ID, err)
 	if len(done) > 0 {
 		code = actions.CodeOutcomeUnknown

@@ -38,20 +38,25 @@ type engine struct {
 	hand   Changer
 }
 
-// New makes the clients of all engines; nothing is connected to.
+// New makes the clients of all engines; nothing is connected to. Its errors name
+// the engine: bad host, name or service, a name given twice, dependencies on what
+// is not declared or in a circle.
 func New(configs []Config) (*Engines, error) {
 	e := &Engines{}
 	for _, c := range configs {
-		if strings.HasPrefix(c.Host, "ssh://") {
-			return nil, fmt.Errorf("docker %q: ssh:// is not supported yet: use unix:// or tcp://", c.Name)
+		if err := c.validate(); err != nil {
+			return nil, errors.Join(err, e.Close())
+		}
+		if e.named(c.Name) != nil {
+			return nil, errors.Join(fmt.Errorf("docker %q: the name is given twice", c.Name), e.Close())
 		}
 		reader, err := dial(c.Host, true)
 		if err != nil {
-			return nil, err
+			return nil, errors.Join(fmt.Errorf("docker %q: %w", c.Name, err), e.Close())
 		}
 		hand, err := dial(c.Host, false)
 		if err != nil {
-			return nil, err
+			return nil, errors.Join(fmt.Errorf("docker %q: %w", c.Name, err), reader.Close(), e.Close())
 		}
 		e.list = append(e.list, &engine{Config: c, reader: reader, hand: hand})
 		e.clients = append(e.clients, reader, hand)
@@ -88,47 +93,80 @@ func (e *Engines) Targets() []string {
 	return out
 }
 
-// Services are the declared services of the default engine.
+// Services are the declared services of all engines, those of the default first.
 func (e *Engines) Services() []string {
-	if len(e.list) == 0 {
-		return nil
+	var out []string
+	for _, en := range e.list {
+		for _, s := range en.Services {
+			if !slices.Contains(out, s) {
+				out = append(out, s)
+			}
+		}
 	}
-	return slices.Clone(e.list[0].Services)
+	return out
 }
 
-// Declared says whether the default engine has a service.
-func (e *Engines) Declared(service string) bool { return slices.Contains(e.Services(), service) }
+// Declared says whether some engine has a service.
+func (e *Engines) Declared(service string) bool { return e.of(service) != nil }
 
-// Target of a service of the default engine.
-func (e *Engines) Target(service string) string {
-	if len(e.list) == 0 {
-		return "docker:/" + service
+// of is the first engine that has a service, or nil.
+func (e *Engines) of(service string) *engine {
+	for _, en := range e.list {
+		if slices.Contains(en.Services, service) {
+			return en
+		}
 	}
-	return e.list[0].target(service)
+	return nil
+}
+
+// named is the engine of a name, or nil.
+func (e *Engines) named(name string) *engine {
+	for _, en := range e.list {
+		if en.Name == name {
+			return en
+		}
+	}
+	return nil
+}
+
+// Target of a service: on the first engine that declares it. "" when none does.
+func (e *Engines) Target(service string) string {
+	if en := e.of(service); en != nil {
+		return en.target(service)
+	}
+	return ""
 }
 
 func (en *engine) target(service string) string { return "docker:" + en.Name + "/" + service }
 
-// Addresses are where a service of the default engine can be reached: its running
-// containers' own addresses and what is published for them. running is false when
-// none of its containers runs. An error means that Docker could not be asked.
+// Addresses are where a service can be reached: its running containers' own
+// addresses, in the order of their numbers, and what is published for them on the
+// engine's host, where an unspecified address means any of that host's. running is
+// false when none of its containers runs. An error means that Docker could not be
+// asked.
 func (e *Engines) Addresses(ctx context.Context, service string) (running bool, ips []netip.Addr, published []netip.AddrPort, err error) {
-	if !e.Declared(service) {
-		return false, nil, nil, notDeclared(service, e.Services())
-	}
-	en := e.list[0]
-	list, err := en.reader.Containers(ctx, en.Project, service)
+	list, err := e.containersOf(ctx, service)
 	if err != nil {
 		return false, nil, nil, err
 	}
 	for _, c := range list {
-		if c.Status == "running" {
+		// A paused container is there, and answers nothing.
+		if c.Status == statusRunning || c.Status == statusPaused {
 			running = true
 			ips = append(ips, c.IPs...)
 			published = append(published, c.Published...)
 		}
 	}
 	return running, ips, published, nil
+}
+
+// containersOf a declared service, possibly none.
+func (e *Engines) containersOf(ctx context.Context, service string) ([]Container, error) {
+	en := e.of(service)
+	if en == nil {
+		return nil, notDeclared(service, e.Services())
+	}
+	return en.reader.Containers(ctx, en.Project, service)
 }
 
 func notDeclared(service string, declared []string) error {
@@ -154,22 +192,21 @@ func (e *Engines) choose(with *yaml.Node, t ServiceTarget) (selector, error) {
 	}
 	en := e.list[0]
 	if t.Docker != "" {
-		i := slices.IndexFunc(e.list, func(en *engine) bool { return en.Name == t.Docker })
-		if i < 0 {
+		if en = e.named(t.Docker); en == nil {
 			var names []string
 			for _, en := range e.list {
 				names = append(names, en.Name)
 			}
 			return selector{}, strictyaml.At(strictyaml.Child(with, "docker"), strictyaml.Suggest(t.Docker, names), "undeclared docker engine %q", t.Docker)
 		}
-		en = e.list[i]
 	}
 	if t.Service.Raw() == "" {
 		return selector{}, strictyaml.At(with, "add service: one of "+strings.Join(en.Services, ", "), "service is missing")
 	}
 	if t.Service.IsStatic() && !slices.Contains(en.Services, t.Service.Raw()) {
-		return selector{}, strictyaml.At(strictyaml.Child(with, "service"), strictyaml.Suggest(t.Service.Raw(), en.Services)+" Or declare it under docker: services.",
-			"undeclared service %q", t.Service.Raw())
+		return selector{}, strictyaml.At(strictyaml.Child(with, "service"),
+			strictyaml.Suggest(t.Service.Raw(), en.Services)+"; or declare it in services of docker entry "+en.Name,
+			"service %q is not declared", t.Service.Raw())
 	}
 	return selector{en, t.Service}, nil
 }
@@ -225,7 +262,8 @@ func (s selector) containers(ctx context.Context, sc actions.Scope) (string, []C
 	return name, list, nil
 }
 
-// unanswered is a check's result when Docker could not be asked.
+// unanswered is a check's result when the containers could not be had: that there
+// is none is an answer, anything else is none.
 func unanswered(err error) actions.Result {
 	if actions.CodeOf(err) == actions.CodeTargetNotFound {
 		return actions.Result{Text: err.Error()}

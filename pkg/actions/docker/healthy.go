@@ -50,7 +50,7 @@ func (e *Engines) kindHealthy() actions.Kind {
 	}
 }
 
-// Check answers at once.
+// Check answers at once: a container that is still starting is not healthy.
 func (h *healthy) Check(ctx context.Context, s actions.Scope) actions.Result {
 	service, list, err := h.containers(ctx, s)
 	if err != nil {
@@ -74,7 +74,7 @@ func (h *healthy) Check(ctx context.Context, s actions.Scope) actions.Result {
 // unhealthy says why a container is not healthy, "" when it is.
 func (h *healthy) unhealthy(c Container) string {
 	switch {
-	case c.Status != "running":
+	case c.Status != statusRunning:
 		return fmt.Sprintf("is %s (exit code %d)", c.Status, c.ExitCode)
 	case c.Health == "healthy":
 		return ""
@@ -86,55 +86,4 @@ func (h *healthy) unhealthy(c Container) string {
 		return fmt.Sprintf("has run for %s, less than %s, and has no health check", up.Round(100*time.Millisecond), h.stableFor)
 	}
 	return ""
-}
-
-// Await follows the events of the service until the answer is as wanted. Events
-// are subscribed to before the first look, so that nothing falls between the two.
-func (h *healthy) Await(ctx context.Context, s actions.Scope, wantOK bool) actions.Result {
-	name, err := h.resolve(s)
-	if err != nil {
-		return unanswered(err)
-	}
-	events, failed := h.engine.reader.Events(ctx, h.engine.Project, name, time.Time{})
-	tick := time.NewTicker(min(backstop, max(h.stableFor, 100*time.Millisecond)))
-	defer tick.Stop()
-	var last actions.Result
-	for {
-		// A look that was cut off by the end of the time says nothing: the one
-		// before it stands.
-		look, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		res := h.Check(look, s)
-		cancel()
-		last = res
-		if !res.Unknown && res.OK == wantOK || ctx.Err() != nil {
-			return last
-		}
-		if !h.next(ctx, events, &failed, tick.C) {
-			return last
-		}
-	}
-}
-
-// next waits for a reason to look again; false when ctx has ended.
-func (h *healthy) next(ctx context.Context, events <-chan Event, failed *<-chan error, tick <-chan time.Time) bool {
-	for {
-		select {
-		case <-ctx.Done():
-			return false
-		case e := <-events:
-			if telling(e.Action) {
-				return true
-			}
-		case <-*failed:
-			*failed = nil // the ticks go on
-		case <-tick:
-			return true
-		}
-	}
-}
-
-// telling says whether an event can change the answer; health checks themselves
-// are a stream of exec events.
-func telling(action string) bool {
-	return strings.HasPrefix(action, "health_status") || action == "start" || action == "die" || action == "destroy" || action == "unpause" || action == "pause"
 }

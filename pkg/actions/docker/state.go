@@ -13,7 +13,18 @@ import (
 	"github.com/stellarescrow/remediator/pkg/strictyaml"
 )
 
-var states = []string{"created", "running", "paused", "restarting", "removing", "exited", "dead"}
+// States of a container, as Docker names them.
+const (
+	statusCreated    = "created"
+	statusRunning    = "running"
+	statusPaused     = "paused"
+	statusRestarting = "restarting"
+	statusRemoving   = "removing"
+	statusExited     = "exited"
+	statusDead       = "dead"
+)
+
+var states = []string{statusCreated, statusRunning, statusPaused, statusRestarting, statusRemoving, statusExited, statusDead}
 
 // stateConfig is the `with` of docker.state.
 type stateConfig struct {
@@ -37,7 +48,7 @@ func (e *Engines) kindState() actions.Kind {
 			"restart_count": 0, "started_at": "", "finished_at": "", "containers": 0,
 		},
 		Decode: func(with *yaml.Node) (actions.Step, error) {
-			c := stateConfig{Is: "running"}
+			c := stateConfig{Is: statusRunning}
 			if err := strictyaml.Decode(with, &c); err != nil {
 				return nil, err
 			}
@@ -70,7 +81,7 @@ func (st *state) Check(ctx context.Context, s actions.Scope) actions.Result {
 		texts = append(texts, describe(c))
 	}
 	return actions.Result{OK: ok, Text: service + ": " + strings.Join(texts, "; "), Outputs: map[string]any{
-		"service": service, "status": shown.Status, "running": shown.Status == "running", "health": shown.Health,
+		"service": service, "status": shown.Status, "running": shown.Status == statusRunning, "health": shown.Health,
 		"exit_code": shown.ExitCode, "oom_killed": shown.OOMKilled, "restart_count": shown.RestartCount,
 		"started_at": stamp(shown.StartedAt), "finished_at": stamp(shown.FinishedAt), "containers": len(list),
 	}}
@@ -89,7 +100,7 @@ func describe(c Container) string {
 	if c.Health != "" {
 		out += ", " + c.Health
 	}
-	if c.Status != "running" {
+	if c.Status != statusRunning {
 		out += fmt.Sprintf(", exit code %d", c.ExitCode)
 	}
 	if c.OOMKilled {

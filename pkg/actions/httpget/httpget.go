@@ -4,16 +4,10 @@ package httpget
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
-	"strings"
-	"syscall"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -36,7 +30,8 @@ type Services interface {
 	Declared(service string) bool
 	Services() []string
 	Target(service string) string
-	// Addresses: see docker.Engines.
+	// Addresses are those of the service's running containers, and what is published
+	// for them; an unspecified published address means any of this host's.
 	Addresses(ctx context.Context, service string) (running bool, ips []netip.Addr, published []netip.AddrPort, err error)
 }
 
@@ -53,6 +48,9 @@ func (s *Status) UnmarshalYAML(n *yaml.Node) error {
 		*s = Status{one}
 	} else if err := n.Decode((*[]int)(s)); err != nil {
 		return strictyaml.At(n, "write a status such as 200, or a list of them", "want a status")
+	}
+	if len(*s) == 0 {
+		return strictyaml.At(n, "write a status such as 200, or remove the key for 200 to 299", "want a status")
 	}
 	for _, one := range *s {
 		if one < 100 || one > 599 {
@@ -75,9 +73,11 @@ type config struct {
 
 type get struct {
 	config
-	entry    *Entry
+	entry    *Entry // nil: url is given
 	match    *regexp.Regexp
 	services Services
+	local    func() ([]netip.Addr, error) // this host's addresses
+	redactor *actions.Redactor            // of the entry's own secret
 }
 
 var _ actions.Check = (*get)(nil)
@@ -96,7 +96,7 @@ func decode(with *yaml.Node, entries []Entry, services Services) (actions.Step, 
 	if err := strictyaml.Decode(with, &c); err != nil {
 		return nil, err
 	}
-	g := &get{config: c, services: services}
+	g := &get{config: c, services: services, local: localAddresses, redactor: actions.NewRedactor(nil)}
 	switch {
 	case (c.URL.Raw() == "") == (c.HTTP == ""):
 		return nil, strictyaml.At(with, "write url: http://..., or http: NAME of an http entry with path:", "http.get wants either url or http")
@@ -112,6 +112,7 @@ func decode(with *yaml.Node, entries []Entry, services Services) (actions.Step, 
 			return nil, strictyaml.At(strictyaml.Child(with, "http"), strictyaml.Suggest(c.HTTP, names), "undeclared http entry %q", c.HTTP)
 		}
 		g.entry = &entries[i]
+		g.redactor = actions.NewRedactor([]string{g.entry.Bearer})
 		if g.Service == "" {
 			g.Service = g.entry.Service
 		}
@@ -121,10 +122,14 @@ func decode(with *yaml.Node, entries []Entry, services Services) (actions.Step, 
 		}
 	}
 	if g.Service != "" && !services.Declared(g.Service) {
-		return nil, strictyaml.At(strictyaml.Child(with, "service"), strictyaml.Suggest(g.Service, services.Services()), "undeclared service %q", g.Service)
+		at := strictyaml.Child(with, "service")
+		if at == nil {
+			at = strictyaml.Child(with, "http")
+		}
+		return nil, strictyaml.At(at, strictyaml.Suggest(g.Service, services.Services()), "service %q is not declared", g.Service)
 	}
 	if c.Timeout.Std() <= 0 {
-		return nil, strictyaml.At(strictyaml.Child(with, "timeout"), "write a duration such as 5s", "timeout must be positive")
+		return nil, strictyaml.At(strictyaml.Child(with, "timeout"), "write a duration such as 5s", "timeout must be longer than 0")
 	}
 	if c.Match != "" {
 		re, err := regexp.Compile(c.Match)
@@ -154,190 +159,4 @@ func (g *get) Targets(actions.Scope) (actions.Targets, error) {
 		t.Names = []string{g.services.Target(g.Service)}
 	}
 	return t, nil
-}
-
-// Check asks once.
-func (g *get) Check(ctx context.Context, s actions.Scope) actions.Result {
-	u, err := g.address(s)
-	if err != nil {
-		return actions.Result{Unknown: true, Text: err.Error()}
-	}
-	ctx, cancel := context.WithTimeout(ctx, g.Timeout.Std())
-	defer cancel()
-	where := place(u)
-	t := &target{get: g, host: u.Hostname()}
-	if g.Service != "" {
-		running, known := t.look(ctx)
-		if known != nil {
-			return actions.Result{Unknown: true, Text: fmt.Sprintf("GET %s: Docker could not be asked about %s: %v", where, g.Service, known)}
-		}
-		if !running {
-			return actions.Result{Text: fmt.Sprintf("GET %s: no container of %s runs", where, g.Service)}
-		}
-	}
-	begin := time.Now()
-	res, body, err := g.ask(ctx, u, t)
-	took := time.Since(begin)
-	if err != nil {
-		return g.failed(where, t, err)
-	}
-	return g.judge(where, res, body, took)
-}
-
-// address is what to ask, with the entry's base in front.
-func (g *get) address(s actions.Scope) (*url.URL, error) {
-	if g.entry == nil {
-		raw, err := g.URL.Render(s)
-		if err != nil {
-			return nil, err
-		}
-		return parseURL(raw)
-	}
-	path, err := g.Path.Render(s)
-	if err != nil {
-		return nil, err
-	}
-	u, err := parseURL(strings.TrimSuffix(g.entry.URL, "/") + "/" + strings.TrimPrefix(path, "/"))
-	if err != nil {
-		return nil, err
-	}
-	// A rendered path must not lead to another host with the entry's credentials.
-	if base, err := parseURL(g.entry.URL); err != nil || base.Host != u.Host {
-		return nil, fmt.Errorf("path leaves the http entry %q", g.entry.Name)
-	}
-	return u, nil
-}
-
-// place is an URL without what may be secret in it.
-func place(u *url.URL) string {
-	shown := *u
-	shown.User, shown.RawQuery, shown.Fragment = nil, "", ""
-	return shown.String()
-}
-
-// ask sends the request. The connection is made anew, to the address that holds now.
-func (g *get) ask(ctx context.Context, u *url.URL, t *target) (*http.Response, string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
-	if err != nil {
-		return nil, "", err
-	}
-	req.Header.Set("User-Agent", "remediator")
-	if g.entry != nil && g.entry.Bearer != "" {
-		req.Header.Set("Authorization", "Bearer "+g.entry.Bearer)
-	}
-	client := &http.Client{
-		Transport: &http.Transport{DialContext: t.dial, DisableKeepAlives: true},
-		CheckRedirect: func(next *http.Request, via []*http.Request) error {
-			if next.URL.Host != u.Host || len(via) > 5 {
-				return http.ErrUseLastResponse
-			}
-			return nil
-		},
-	}
-	res, err := client.Do(req)
-	if err != nil {
-		return nil, "", err
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxBody))
-	if err != nil {
-		return nil, "", err
-	}
-	return res, strings.ToValidUTF8(string(body), "\uFFFD"), nil
-}
-
-func (g *get) judge(where string, res *http.Response, body string, took time.Duration) actions.Result {
-	out := actions.Result{Outputs: map[string]any{
-		"status": res.StatusCode, "body": actions.Cap(body, shownBody), "latency_ms": int(took.Milliseconds()),
-	}}
-	good := res.StatusCode >= 200 && res.StatusCode <= 299
-	if len(g.Status) > 0 {
-		good = slices.Contains(g.Status, res.StatusCode)
-	}
-	switch {
-	case !good:
-		out.Text = fmt.Sprintf("GET %s answered %d", where, res.StatusCode)
-	case g.match != nil && !g.match.MatchString(body):
-		out.Text = fmt.Sprintf("GET %s answered %d, but its body does not match %q", where, res.StatusCode, g.match)
-	default:
-		out.OK, out.Text = true, fmt.Sprintf("GET %s answered %d in %d ms", where, res.StatusCode, took.Milliseconds())
-	}
-	return out
-}
-
-// failed says what a failure to get any answer means (design §6): at an address of
-// the service itself it is the service's, elsewhere nothing is known about it.
-func (g *get) failed(where string, t *target, err error) actions.Result {
-	text := fmt.Sprintf("GET %s: %s", where, reason(err))
-	if g.Service != "" && t.own && silent(err) {
-		return actions.Result{Text: text}
-	}
-	return actions.Result{Unknown: true, Text: text}
-}
-
-// reason is an error without the URL, which may hold credentials.
-func reason(err error) string {
-	var u *url.Error
-	if errors.As(err, &u) {
-		err = u.Err
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		return "timed out"
-	}
-	return err.Error()
-}
-
-// silent: refused, reset, end of file or time-out.
-func silent(err error) bool {
-	var n net.Error
-	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
-		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.DeadlineExceeded) ||
-		errors.As(err, &n) && n.Timeout()
-}
-
-// target dials, and knows whether it dialled an address of the service.
-type target struct {
-	get       *get
-	host      string
-	ips       []netip.Addr
-	published []netip.AddrPort
-	own       bool
-}
-
-func (t *target) look(ctx context.Context) (running bool, err error) {
-	running, t.ips, t.published, err = t.get.services.Addresses(ctx, t.get.Service)
-	return running, err
-}
-
-// dial connects. A host that equals its service is looked up in Docker, at every
-// connection: services are often not published, and their addresses change.
-func (t *target) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return nil, err
-	}
-	d := &net.Dialer{}
-	if t.get.Service != "" && host == t.get.Service {
-		if len(t.ips) == 0 {
-			return nil, fmt.Errorf("service %s has no address", host)
-		}
-		t.own = true
-		return d.DialContext(ctx, network, net.JoinHostPort(t.ips[0].String(), port))
-	}
-	if ip, err := netip.ParseAddr(host); err == nil {
-		t.own = t.owns(ip, port)
-	} else if ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host); err == nil && len(ips) > 0 {
-		t.own = t.owns(ips[0].Unmap(), port)
-	}
-	return d.DialContext(ctx, network, addr)
-}
-
-// owns says whether an address is a container's, or one published for it.
-func (t *target) owns(ip netip.Addr, port string) bool {
-	if slices.Contains(t.ips, ip) {
-		return true
-	}
-	return slices.ContainsFunc(t.published, func(p netip.AddrPort) bool {
-		return fmt.Sprint(p.Port()) == port && (p.Addr() == ip || p.Addr().IsUnspecified())
-	})
 }
