@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -11,16 +12,29 @@ import (
 	"github.com/prometheus/common/model"
 )
 
+// types are all of design §7.
+var types = []Type{
+	DaemonStarted, DaemonStopped, ConfigLoaded, ConfigRejected, NotificationReceived, AlertFiring, AlertResolved,
+	IncidentOpened, IncidentLinked, IncidentClosed, RemediationDecided, StepPlanned, StepStarted, StepFinished, StepSkipped,
+	CheckFinished, RemediationVerified, RemediationHeld, RemediationClosed, RemediationEffect, ApprovalRequested,
+	ApprovalGranted, ApprovalRejected, ApprovalExpired, EscalationSent, EscalationFailed, UpstreamChanged,
+	ControlPaused, ControlResumed, ControlCleared, AuditPruned,
+}
+
 // filterNames are the parameters of FilterFromValues.
 var filterNames = []string{"since", "until", "incident", "alert", "target", "type", "policy", "remediation", "after", "limit", "replica"}
 
 // FilterFromValues reads a filter as the API and the CLI spell it: since and until
 // are RFC 3339 times or Prometheus durations meaning that long before now; type
-// may be repeated or a list with commas. An unknown parameter is an error.
+// may be repeated or a list with commas. An unknown parameter or type is an error
+// that names it: a filter that is mistyped must not look like "nothing happened".
 func FilterFromValues(v url.Values, now time.Time) (Filter, error) {
-	for name := range v {
+	for name, values := range v {
 		if !slices.Contains(filterNames, name) {
 			return Filter{}, fmt.Errorf("unknown filter %q: want one of %s", name, strings.Join(filterNames, ", "))
+		}
+		if len(values) > 1 && name != "type" {
+			return Filter{}, fmt.Errorf("%s: given %d times, want one", name, len(values))
 		}
 	}
 	f := Filter{
@@ -34,12 +48,11 @@ func FilterFromValues(v url.Values, now time.Time) (Filter, error) {
 	if f.Until, err = timeOf("until", v.Get("until"), now); err != nil {
 		return Filter{}, err
 	}
-	for _, list := range v["type"] {
-		for name := range strings.SplitSeq(list, ",") {
-			if name = strings.TrimSpace(name); name != "" {
-				f.Types = append(f.Types, Type(name))
-			}
-		}
+	if !f.Since.IsZero() && !f.Until.IsZero() && !f.Since.Before(f.Until) {
+		return Filter{}, errors.New("since is not before until: nothing can match")
+	}
+	if f.Types, err = typesOf(v["type"]); err != nil {
+		return Filter{}, err
 	}
 	if s := v.Get("after"); s != "" {
 		if f.AfterSeq, err = strconv.ParseUint(s, 10, 64); err != nil {
@@ -52,6 +65,22 @@ func FilterFromValues(v url.Values, now time.Time) (Filter, error) {
 		}
 	}
 	return f, nil
+}
+
+func typesOf(lists []string) ([]Type, error) {
+	var out []Type
+	for _, list := range lists {
+		for name := range strings.SplitSeq(list, ",") {
+			switch name = strings.TrimSpace(name); {
+			case name == "":
+			case slices.Contains(types, Type(name)):
+				out = append(out, Type(name))
+			default:
+				return nil, fmt.Errorf("type %q: no such type of record", name)
+			}
+		}
+	}
+	return out, nil
 }
 
 func timeOf(name, s string, now time.Time) (time.Time, error) {
