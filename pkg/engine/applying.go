@@ -151,8 +151,8 @@ func (r *run) stepFailed(st *Step, err error) *ending {
 // last place of a limit.
 // An error means that it is not known to be durable: it must be abandoned.
 func (r *run) intend(ctx context.Context, st *Step, p actions.Plan) (policy.Decision, error) {
-	r.e.intents.Lock()
-	defer r.e.intents.Unlock()
+	r.e.intents <- struct{}{}
+	defer func() { <-r.e.intents }()
 	d := r.guardEffect(p)
 	if d.Verdict != policy.Execute {
 		return d, nil
@@ -195,6 +195,7 @@ func (r *run) abandon(ctx context.Context, st *Step, p actions.Plan, cause error
 // the newest configuration, the rest from the one the run was started with.
 func (r *run) guardEffect(p actions.Plan) policy.Decision {
 	newest := r.e.snap.Load()
+	r.e.ledger.Clock(r.e.now())
 	ep, _ := r.episode()
 	mode := newest.mode(r.book.Policy)
 	if rb := newest.Runbooks[r.book.Policy.Name]; rb != nil {

@@ -68,6 +68,7 @@ func unique(in []string) []string { return slices.Compact(slices.Sorted(slices.V
 // that asks, "" when there is none yet.
 func (e *Engine) decide(snap *Snapshot, rb *Runbook, ep ledger.Episode, self string) decision {
 	now := e.now()
+	e.ledger.Clock(now)
 	var d decision
 	sure, possible, err := targetsOf(rb, scope(rb, ep, self, now))
 	d.targets, d.possible = sure, possible

@@ -92,8 +92,9 @@ type Engine struct {
 	reads     context.Context
 	stopReads context.CancelFunc
 	// intents makes guards and intent of one effect one step: two remediations
-	// that both see room for one more must not both take it.
-	intents sync.Mutex
+	// that both see room for one more must not both take it. A channel, so that
+	// who waits can be seen to wait (testing/synctest).
+	intents chan struct{}
 
 	// Owned by the loop.
 	sched   *dispatch.Scheduler
@@ -111,7 +112,7 @@ func New(o Options) *Engine {
 		journal: o.Journal, ledger: o.Ledger, log: o.Logger, metrics: o.Metrics, now: o.Now, newID: o.NewID,
 		boundary: o.Boundary, version: o.Version,
 		wake: make(chan struct{}, 1), commands: make(chan func()), done: make(chan result),
-		stopping: make(chan struct{}), loopEnd: make(chan struct{}),
+		stopping: make(chan struct{}), loopEnd: make(chan struct{}), intents: make(chan struct{}, 1),
 		timers: dispatch.NewTimers(), active: map[string]*run{}, retries: map[string]int{},
 		cases: map[string]caseID{}, absent: map[string]AlertState{},
 	}

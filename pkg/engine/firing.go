@@ -112,7 +112,7 @@ func (e *Engine) reconciled(ctx context.Context, asked time.Time, current map[st
 	}
 	for fp, cur := range current {
 		ep, ok := e.ledger.Latest(fp)
-		if !ok || ep.Open || cur.State != StateActive || ep.ClosedAt.After(asked) || cur.Alert.StartsAt.After(ep.Alert.StartsAt) {
+		if !ok || ep.Open || cur.State != StateActive || ep.ClosedAt.After(asked) || !ep.Continues(cur.Alert.StartsAt) {
 			continue
 		}
 		a := ep.Alert

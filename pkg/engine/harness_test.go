@@ -182,12 +182,13 @@ type bench struct {
 	snap    *Snapshot
 }
 
-func matchers(t *testing.T, in ...string) []labels.Matchers {
-	t.Helper()
+func matchers(in ...string) []labels.Matchers {
 	var ms labels.Matchers
 	for _, s := range in {
 		m, err := parse.Matcher(s)
-		require.NoError(t, err)
+		if err != nil {
+			panic(err)
+		}
 		ms = append(ms, m)
 	}
 	return []labels.Matchers{ms}
@@ -220,10 +221,14 @@ func defaults() policy.Settings {
 }
 
 // book is a policy that restarts one target for alerts named name.
-func (w *world) book(t *testing.T, name, target string, mode policy.Mode) *Runbook {
+func (w *world) book(_ *testing.T, name, target string, mode policy.Mode) *Runbook {
+	return w.runbook(name, target, mode)
+}
+
+func (w *world) runbook(name, target string, mode policy.Mode) *Runbook {
 	p := &policy.Policy{
 		Name: "restart-" + target, Severity: "P2", Mode: mode, On: policy.OnFiring, Settings: defaults(),
-		Matchers: matchers(t, fmt.Sprintf("alertname=%q", name)), Escalate: []string{"oncall"},
+		Matchers: matchers(fmt.Sprintf("alertname=%q", name)), Escalate: []string{"oncall"},
 	}
 	return &Runbook{
 		Policy: p, Confirm: []*Step{w.step(0, PhaseConfirm, "fake.symptom", "")},
@@ -291,10 +296,13 @@ func resolved(a alert.Alert, at time.Time) alert.Alert {
 }
 
 func (b *bench) send(alerts ...alert.Alert) error {
-	n := &alert.Notification{Data: &template.Data{Alerts: alerts}, Version: "4", GroupKey: "g"}
-	raw, err := json.Marshal(n)
-	require.NoError(b.t, err)
+	n, raw := payload(alerts...)
 	return b.e.Accept(context.Background(), n, raw, "system", "test")
+}
+
+func payload(alerts ...alert.Alert) (*alert.Notification, json.RawMessage) {
+	n := &alert.Notification{Data: &template.Data{Alerts: alerts}, Version: "4", GroupKey: "g"}
+	return n, audit.JSON(n)
 }
 
 // types are the types of the records, with what matters of each.

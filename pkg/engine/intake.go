@@ -75,7 +75,7 @@ func (e *Engine) transition(a alert.Alert, d ledger.AlertData) []*audit.Record {
 	switch {
 	case !known:
 		return []*audit.Record{e.alertRecord(audit.AlertFiring, e.newID("e"), a, d)}
-	case ep.Open && a.StartsAt.After(ep.Alert.StartsAt):
+	case ep.Open && !ep.Continues(a.StartsAt):
 		old := d
 		old.Cause = ledger.CauseSuperseded
 		return []*audit.Record{
@@ -87,7 +87,7 @@ func (e *Engine) transition(a alert.Alert, d ledger.AlertData) []*audit.Record {
 		return []*audit.Record{e.alertRecord(audit.AlertFiring, ep.ID, a, d)}
 	case ep.Open:
 		return nil
-	case a.StartsAt.After(ep.Alert.StartsAt):
+	case !ep.Continues(a.StartsAt):
 		return []*audit.Record{e.alertRecord(audit.AlertFiring, e.newID("e"), a, d)}
 	default: // fires again with its old startsAt
 		d.Reopened = true

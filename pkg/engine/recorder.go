@@ -14,7 +14,7 @@ type recorder struct {
 	e  *Engine
 	mu sync.Mutex // guards the rest
 
-	quiet   bool
+	quiet   bool // until the first speak has succeeded
 	discard bool // plan: nothing is recorded at all
 	kept    []*audit.Record
 }
@@ -37,20 +37,28 @@ func (r *recorder) add(ctx context.Context, recs ...*audit.Record) error {
 }
 
 // speak ends the quiet: what was kept is recorded, in its order, with more behind
-// it. When ctx ends first nothing is lost: it is kept for the next call.
+// it. When ctx ends first nothing is lost: it is kept for the next call, all but
+// more. The lock is not held while the store is waited for: what others add
+// meanwhile is kept, and recorded behind.
 func (r *recorder) speak(ctx context.Context, more ...*audit.Record) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.quiet = false
-	if r.discard {
-		return nil
+	for {
+		r.mu.Lock()
+		kept := r.kept
+		if r.discard || len(kept) == 0 && len(more) == 0 {
+			r.quiet = false
+			r.mu.Unlock()
+			return nil
+		}
+		r.kept, r.quiet = nil, true
+		r.mu.Unlock()
+		if err := r.e.mustAppend(ctx, append(slices.Clone(kept), more...)...); err != nil {
+			r.mu.Lock()
+			r.kept = append(kept, r.kept...)
+			r.mu.Unlock()
+			return err
+		}
+		more = nil
 	}
-	all := append(slices.Clone(r.kept), more...)
-	if err := r.e.mustAppend(ctx, all...); err != nil {
-		return err
-	}
-	r.kept = nil
-	return nil
 }
 
 // silent says whether nothing has been recorded yet.

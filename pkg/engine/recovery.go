@@ -29,7 +29,7 @@ func (e *Engine) recover(ctx context.Context) {
 	}
 	e.intake(ctx)
 	for _, ep := range e.ledger.Episodes(false) {
-		if ep.Open || e.resolutionPending(ep) {
+		if ep.Open || len(ep.Decided) == 0 || e.resolutionPending(ep) {
 			e.consider(ctx, ep)
 		}
 	}
