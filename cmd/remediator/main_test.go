@@ -1,6 +1,7 @@
 package main
 
 import (
+	"flag"
 	"os"
 	"strconv"
 	"strings"
@@ -16,6 +17,10 @@ import (
 const crashEnv = "REMEDIATOR_TEST_CRASH_AT"
 
 func TestMain(m *testing.M) {
+	// End-to-end tests wait for engines far more than they compute.
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		panic(err)
+	}
 	testscript.Main(m, map[string]func(){
 		"remediator": func() {
 			boundary = crashAt(os.Getenv(crashEnv))
