@@ -2,7 +2,9 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
 
@@ -57,4 +59,17 @@ func (e *engineClient) change(ctx context.Context, call func(context.Context) er
 	default:
 		return &actions.Error{Code: actions.CodeUnreachable, Err: fmt.Errorf("docker: nothing was done: %w", err)}
 	}
+}
+
+// gateway takes the answers of a proxy in front of the engine that lost it in the
+// middle for what they are: no answer.
+type gateway struct{ next http.RoundTripper }
+
+// RoundTrip turns 502 and 504 into an error of the connection.
+func (g gateway) RoundTrip(req *http.Request) (*http.Response, error) {
+	res, err := g.next.RoundTrip(req)
+	if err != nil || res.StatusCode != http.StatusBadGateway && res.StatusCode != http.StatusGatewayTimeout {
+		return res, err
+	}
+	return nil, errors.Join(fmt.Errorf("a proxy in front of the engine answered %s", res.Status), res.Body.Close())
 }

@@ -109,7 +109,7 @@ func dial(host string, reads bool) (*engineClient, error) {
 		return nil, fmt.Errorf("docker host %q: %w", host, err)
 	}
 	transport.Proxy = nil // an engine is reached directly or not at all
-	var rt http.RoundTripper = transport
+	var rt http.RoundTripper = gateway{transport}
 	if reads {
 		rt = readOnly{transport}
 	}

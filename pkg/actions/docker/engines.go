@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -29,20 +30,21 @@ type Config struct {
 // Engines are all configured engines; the first is the default.
 type Engines struct {
 	list    []*engine
+	hands   map[string]any // Changers, by hand name
 	clients []*engineClient
 }
 
+// engine is what steps know of one: it can be read only.
 type engine struct {
 	Config
 	reader Reader
-	hand   Changer
 }
 
 // New makes the clients of all engines; nothing is connected to. Its errors name
 // the engine: bad host, name or service, a name given twice, dependencies on what
 // is not declared or in a circle.
 func New(configs []Config) (*Engines, error) {
-	e := &Engines{}
+	e := &Engines{hands: map[string]any{}}
 	for _, c := range configs {
 		if err := c.validate(); err != nil {
 			return nil, errors.Join(err, e.Close())
@@ -58,7 +60,8 @@ func New(configs []Config) (*Engines, error) {
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("docker %q: %w", c.Name, err), reader.Close(), e.Close())
 		}
-		e.list = append(e.list, &engine{Config: c, reader: reader, hand: hand})
+		e.list = append(e.list, &engine{Config: c, reader: reader})
+		e.hands["docker:"+c.Name] = Changer(hand)
 		e.clients = append(e.clients, reader, hand)
 	}
 	return e, nil
@@ -75,11 +78,7 @@ func (e *Engines) Close() error {
 
 // Hands are the clients that can change something, for actions.NewHands.
 func (e *Engines) Hands() map[string]any {
-	out := map[string]any{}
-	for _, en := range e.list {
-		out["docker:"+en.Name] = en.hand
-	}
-	return out
+	return maps.Clone(e.hands)
 }
 
 // Targets are the targets of all declared services.
