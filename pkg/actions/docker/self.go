@@ -15,7 +15,7 @@ var mountRoot = regexp.MustCompile(`/containers/([0-9a-f]{64})/(?:hostname|hosts
 
 // cgroupPath names a container in cgroup v1 (/docker/ID) and under systemd
 // (docker-ID.scope). The innermost counts.
-var cgroupPath = regexp.MustCompile(`(?:/docker/|docker-)([0-9a-f]{64})(?:\.scope)?(?:/|$)`)
+var cgroupPath = regexp.MustCompile(`(?:/docker/|docker-)([0-9a-f]{64})\b`)
 
 // selfID finds the id of the container that this process runs in, in the texts of
 // /proc/self/mountinfo and /proc/self/cgroup; "" outside of one.
