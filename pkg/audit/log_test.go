@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -154,8 +155,11 @@ func TestLog_SharesCommitsAndAnnouncesBeforeItAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &faulty{}
 		begun, release := stalled(d)
+		var mu sync.Mutex // guards seen
 		var seen []uint64
 		l := openFaulty(t, d, Options{MaxBatch: 8, OnCommit: func(recs []*Record) {
+			mu.Lock()
+			defer mu.Unlock()
 			for _, r := range recs {
 				seen = append(seen, r.Seq)
 			}
@@ -166,7 +170,10 @@ func TestLog_SharesCommitsAndAnnouncesBeforeItAnswers(t *testing.T) {
 		add := func() {
 			wg.Go(func() {
 				r := &Record{Type: AlertFiring}
-				if l.Append(context.Background(), r) != nil || !contains(seen, r.Seq) {
+				err := l.Append(context.Background(), r)
+				mu.Lock()
+				defer mu.Unlock()
+				if err != nil || !slices.Contains(seen, r.Seq) {
 					t.Error("answered before it was announced")
 				}
 			})
@@ -187,8 +194,6 @@ func TestLog_SharesCommitsAndAnnouncesBeforeItAnswers(t *testing.T) {
 		sound(t, d, 21)
 	})
 }
-
-func contains(all []uint64, seq uint64) bool { return uint64(len(all)) >= seq && all[seq-1] == seq }
 
 func TestLog_OnePoisonousRecordFailsAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

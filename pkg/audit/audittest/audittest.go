@@ -39,6 +39,7 @@ func Run(t *testing.T, s Suite) {
 		"readers see whole batches while writing goes on": concurrentReaders,
 		"recover changes nothing in a sound store":        recoverSound,
 		"a slow reader does not stop the writer":          slowReader,
+		"index columns are those of the records":          indexed,
 		"kill -9 loses no acknowledged record":            killed,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, s) })
@@ -182,6 +183,36 @@ func readerError(t *testing.T, s Suite) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.Error(t, l.Scan(ctx, audit.Filter{}, func(audit.Stored) error { return nil }))
+}
+
+// indexed is required of every driver that has index columns.
+func indexed(t *testing.T, s Suite) {
+	const want = 5
+	d := s.open(t, s.New(t))
+	ix, ok := d.(audit.Indexed)
+	require.True(t, ok, "%T keeps columns, so Verify must be able to check them", d)
+	l, err := audit.Open(t.Context(), d, audit.Options{})
+	require.NoError(t, err)
+	for i := range want - 1 {
+		require.NoError(t, l.Append(t.Context(), Record(i)))
+	}
+	require.NoError(t, l.Append(t.Context(), &audit.Record{Type: audit.DaemonStopped})) // no target, no alert
+	for after, n := range map[uint64]int{0: want, 3: want - 3, 9: 0} {
+		for _, replica := range []string{"", d.Replica()} {
+			seen := after
+			require.NoError(t, ix.ScanIndexed(t.Context(), replica, after, func(st audit.Stored, c audit.Columns) error {
+				seen++
+				var r audit.Record
+				require.NoError(t, json.Unmarshal(st.JSON, &r))
+				require.Equal(t, seen, c.Seq)
+				require.Equal(t, audit.ColumnsOf(&r), c)
+				return nil
+			}))
+			require.EqualValues(t, n, max(seen, after)-after)
+		}
+	}
+	require.NoError(t, ix.ScanIndexed(t.Context(), "nobody", 0, func(audit.Stored, audit.Columns) error { return fmt.Errorf("no such replica") }))
+	require.NoError(t, l.Close())
 }
 
 func concurrentReaders(t *testing.T, s Suite) {
