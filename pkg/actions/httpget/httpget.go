@@ -19,6 +19,10 @@ import (
 // maxBody bounds what is read of an answer, in bytes.
 const maxBody = 1 << 20
 
+// maxTimeout is the longest timeout of one exchange. The kind's own is longer, so
+// that a service that hangs is seen to, and not cut off before.
+const maxTimeout = time.Minute
+
 // shownBody bounds what of it becomes an output.
 const shownBody = 4 << 10
 
@@ -85,7 +89,7 @@ var _ actions.Check = (*get)(nil)
 // Kinds are the kinds of this package.
 func Kinds(entries []Entry, services Services) []actions.Kind {
 	return []actions.Kind{{
-		Name: "http.get", Class: actions.Reads, Timeout: 30 * time.Second,
+		Name: "http.get", Class: actions.Reads, Timeout: maxTimeout + 15*time.Second,
 		Outputs: map[string]any{"status": 0, "body": "", "latency_ms": 0},
 		Decode:  func(with *yaml.Node) (actions.Step, error) { return decode(with, entries, services) },
 	}}
@@ -130,6 +134,9 @@ func decode(with *yaml.Node, entries []Entry, services Services) (actions.Step, 
 	}
 	if c.Timeout.Std() <= 0 {
 		return nil, strictyaml.At(strictyaml.Child(with, "timeout"), "write a duration such as 5s", "timeout must be longer than 0")
+	}
+	if c.Timeout.Std() > maxTimeout {
+		return nil, strictyaml.At(strictyaml.Child(with, "timeout"), "write at most 1m", "timeout is too long")
 	}
 	if c.Match != "" {
 		re, err := regexp.Compile(c.Match)
