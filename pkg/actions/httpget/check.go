@@ -82,6 +82,9 @@ func (g *get) address(s actions.Scope) (*url.URL, error) {
 	if err != nil {
 		return nil, fmt.Errorf("http entry %q: %w", g.entry.Name, err)
 	}
+	if path == "" {
+		return base, nil
+	}
 	u, err := parseURL(strings.TrimSuffix(g.entry.URL, "/") + "/" + strings.TrimPrefix(path, "/"))
 	// A rendered path must not lead elsewhere with the entry's credentials.
 	if err != nil || base.Host != u.Host || base.Scheme != u.Scheme {
