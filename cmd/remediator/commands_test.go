@@ -29,6 +29,7 @@ var commandsByName = map[string]scriptCommand{
 	"tamper":       tamperCommand,
 	"payload":      payloadCommand,
 	"head":         headCommand,
+	"spacing":      spacingCommand,
 	"certificates": certificatesCommand,
 }
 
@@ -173,9 +174,10 @@ func startAlertmanager(ctx context.Context, s *scene, ts *testscript.TestScript,
 	return nil
 }
 
-// post FILE [STATUS]: a webhook body; @NOW-90s@ in it becomes a time.
+// post FILE [STATUS]: a webhook body; @NOW-90s@ in it becomes a time, counted from
+// the start of the script, so that a body posted again is the same.
 func postCommand(ctx context.Context, s *scene, ts *testscript.TestScript, args []string) error {
-	status, text, err := s.post(ctx, stamped([]byte(ts.ReadFile(args[0])), time.Now()))
+	status, text, err := s.post(ctx, stamped([]byte(ts.ReadFile(args[0])), s.began))
 	if err != nil {
 		return err
 	}
@@ -195,7 +197,7 @@ func httpCommand(ctx context.Context, s *scene, ts *testscript.TestScript, args 
 	if f := values["body"]; f != "" {
 		body = []byte(ts.ReadFile(f))
 	}
-	status, text, err := s.request(ctx, http.DefaultClient, words[0], "http://"+s.at+words[1], body, header)
+	status, text, err := request(ctx, http.DefaultClient, words[0], "http://"+s.at+words[1], body, header)
 	if err != nil {
 		return err
 	}
@@ -248,5 +250,26 @@ func headCommand(ctx context.Context, s *scene, ts *testscript.TestScript, _ []s
 	}
 	last := all[len(all)-1]
 	ts.Setenv("HEAD", fmt.Sprintf("%d:%s", len(all), last.get("hash")))
+	return nil
+}
+
+// spacing TYPE DURATION: between records of a type at least that much time passed.
+func spacingCommand(ctx context.Context, s *scene, _ *testscript.TestScript, args []string) error {
+	least, err := time.ParseDuration(args[1])
+	if err != nil {
+		return err
+	}
+	all, err := s.records(ctx, "--type="+args[0])
+	if err != nil || len(all) < 2 {
+		return errors.Join(err, fmt.Errorf("%d records", len(all)))
+	}
+	var before time.Time
+	for _, r := range all {
+		at, err := time.Parse(time.RFC3339Nano, r.get("time"))
+		if err != nil || !before.IsZero() && at.Sub(before) < least {
+			return errors.Join(err, fmt.Errorf("%s only %s after the one before", args[0], at.Sub(before)))
+		}
+		before = at
+	}
 	return nil
 }

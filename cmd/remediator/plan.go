@@ -164,6 +164,7 @@ func printPlan(w painter, planned []engine.Planned) {
 		fmt.Fprintf(w, "\n  mode     %s\n", p.Mode)
 		fmt.Fprintf(w, "  verdict  %s  %s: %s\n", w.paint(verdictColour(p.Verdict), p.Verdict), p.Reason.Code, p.Reason.Text)
 		printGuards(w, p)
+		printChecks(w, p)
 		printSteps(w, p)
 	}
 }
@@ -185,6 +186,22 @@ func printGuards(w painter, p engine.Planned) {
 			fmt.Fprintf(w, "  %s", g.Text)
 		}
 		fmt.Fprintln(w)
+	}
+}
+
+func printChecks(w painter, p engine.Planned) {
+	if len(p.Checks) > 0 {
+		fmt.Fprintln(w, "  checks   (asked just now)")
+	}
+	for _, c := range p.Checks {
+		mark := w.paint(green, "ok")
+		switch {
+		case c.Result.Unknown:
+			mark = w.paint(yellow, "unknown")
+		case !c.Result.OK:
+			mark = w.paint(yellow, "not ok")
+		}
+		fmt.Fprintf(w, "    %s %d %s  %s  %s\n", c.Phase, c.Step, w.paint(cyan, c.Uses), mark, c.Result.Text)
 	}
 }
 

@@ -30,6 +30,7 @@ const patience = 60 * time.Second
 type scene struct {
 	dir    string
 	env    []string
+	began  time.Time
 	lab    *lab.Lab
 	proxy  *dockerproxy.Proxy
 	am     *lab.Alertmanager
@@ -42,7 +43,7 @@ func newScene(ctx context.Context, dir string, env []string, o lab.Options) (*sc
 	if err != nil {
 		return nil, err
 	}
-	s := &scene{dir: dir, env: env, lab: l}
+	s := &scene{dir: dir, env: env, began: time.Now(), lab: l}
 	if s.proxy, err = dockerproxy.Start(ctx, ""); err != nil {
 		return nil, errors.Join(err, l.Close(ctx))
 	}
@@ -222,15 +223,15 @@ func summary(r record) string {
 
 // post sends a webhook body.
 func (s *scene) post(ctx context.Context, body []byte) (int, string, error) {
-	return s.request(ctx, http.DefaultClient, http.MethodPost, "http://"+s.at+"/webhook", body, nil)
+	return request(ctx, http.DefaultClient, http.MethodPost, "http://"+s.at+"/webhook", body, nil)
 }
 
-func (s *scene) request(ctx context.Context, c *http.Client, method, url string, body []byte, header http.Header) (int, string, error) {
+// request sends one, over the client's kept connections.
+func request(ctx context.Context, c *http.Client, method, url string, body []byte, header http.Header) (int, string, error) {
 	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
 		return 0, "", err
 	}
-	req.Close = true
 	if method == http.MethodPost {
 		req.Header.Set("Content-Type", "application/json")
 	}
