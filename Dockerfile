@@ -5,6 +5,6 @@ FROM scratch
 COPY dist/remediator dist/rootf[s] /
 USER 65532:65532
 EXPOSE 9095
-HEALTHCHECK --interval=10s --timeout=5s --retries=3 CMD ["/remediator", "health"]
+HEALTHCHECK --interval=10s --timeout=5s --retries=3 CMD ["/remediator", "health", "--config.file=/etc/remediator/config.yaml"]
 ENTRYPOINT ["/remediator"]
 CMD ["serve", "--config.file=/etc/remediator/config.yaml"]

@@ -16,6 +16,7 @@ declare -A probe=(
 	[nginx-light]='command -v nginx || test -x /usr/sbin/nginx'
 	[gcc]='command -v gcc'
 	[libc6-dev]='test -e /usr/include/stdlib.h'
+	[prometheus]='command -v promtool'
 	[iproute2]='command -v ip || test -x /sbin/ip'
 )
 wanted=("${!probe[@]}")

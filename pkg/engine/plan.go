@@ -32,7 +32,10 @@ type FullPlan struct {
 
 // CheckLine is the answer of a check that planning asked.
 type CheckLine struct {
+	Phase  string         `json:"phase"`
+	Step   int            `json:"step"`
 	ID     string         `json:"id,omitempty"`
+	Uses   string         `json:"uses"`
 	Result actions.Result `json:"result"`
 }
 
@@ -67,9 +70,7 @@ func (e *Engine) planAlert(ctx context.Context, snap *Snapshot, a alert.Alert, r
 			var r *run
 			d.Decision, r = e.rehearse(ctx, snap, rb, ep, full)
 			out.Plan = &FullPlan{Steps: r.plans, Hash: hashPlans(r.plans)}
-			for _, id := range sortedKeys(r.results) {
-				out.Checks = append(out.Checks, CheckLine{ID: id, Result: r.results[id]})
-			}
+			out.Checks = r.asked
 		}
 	}
 	out.Verdict, out.Reason, out.Guards = string(d.Verdict), audit.Reason{Code: string(d.Code), Text: snap.RedactText(d.Text)}, Guards(d.Decision)

@@ -55,6 +55,7 @@ type run struct {
 	resumed  bool            // found after a crash
 	fixed    *ledger.Episode // plan: the episode as it would be
 	looking  context.Context // plan: instead of the engine's
+	asked    []CheckLine     // plan: what was asked
 }
 
 // order is what an operator asks of a held remediation.

@@ -19,8 +19,12 @@ func (Settle) Evaluate(in *Input) Answer {
 		}
 		until := past(last.Time, in.Now).Add(in.Policy.Settings.Settle)
 		if until.After(in.Now) && until.After(out.Until) {
-			out = Answer{Code: CodeSettling, Until: until, Text: fmt.Sprintf("remediation %s ended well on %s %s ago; it has until %s to show (settle %s)",
-				last.Remediation, t, span(in.Now.Sub(past(last.Time, in.Now))), until.UTC().Format("15:04:05Z"), span(in.Policy.Settings.Settle))}
+			what := "ended well on"
+			if last.Planned {
+				what = "was planned (dry run) for"
+			}
+			out = Answer{Code: CodeSettling, Until: until, Text: fmt.Sprintf("remediation %s %s %s %s ago; it has until %s to show (settle %s)",
+				last.Remediation, what, t, span(in.Now.Sub(past(last.Time, in.Now))), until.UTC().Format("15:04:05Z"), span(in.Policy.Settings.Settle))}
 		}
 	}
 	return out

@@ -31,7 +31,7 @@ func (e *Engines) Describe(ctx context.Context, service string) ([]string, error
 		return nil, err
 	}
 	if len(list) == 0 {
-		return []string{"no container"}, nil
+		return []string{service + " has no container"}, nil
 	}
 	var out []string
 	for _, c := range list {
