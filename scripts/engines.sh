@@ -17,6 +17,7 @@ declare -A probe=(
 	[gcc]='command -v gcc'
 	[libc6-dev]='test -e /usr/include/stdlib.h'
 	[prometheus]='command -v promtool'
+	[e2fsprogs]='command -v mkfs.ext4 || test -x /sbin/mkfs.ext4'
 	[iproute2]='command -v ip || test -x /sbin/ip'
 )
 wanted=("${!probe[@]}")

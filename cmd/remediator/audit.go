@@ -101,6 +101,7 @@ func openStore(ctx context.Context, path string) (audit.Driver, *config.File, er
 // auditVerify recomputes the chain.
 type auditVerify struct {
 	config, head, file *string
+	selection          *bool
 }
 
 func (*auditVerify) register(*kingpin.Application) *kingpin.CmdClause { return nil }
@@ -109,6 +110,7 @@ func (v *auditVerify) registerUnder(c *kingpin.CmdClause) *kingpin.CmdClause {
 	cl := c.Command("verify", "Recompute every hash and link; a line `replica seq reason` per fault, exit 1.")
 	v.config = configFlag(cl)
 	v.head = cl.Flag("head", "Head exported earlier, so that a cut tail shows.").PlaceHolder("SEQ:HASH").String()
+	v.selection = cl.Flag("selection", "The file holds selected records: gaps are no faults.").Bool()
 	v.file = cl.Arg("FILE", "Exported JSON lines (- for standard input) instead of the store.").String()
 	return cl
 }
@@ -118,7 +120,7 @@ func (v *auditVerify) run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	o := audit.VerifyOptions{Key: audit.Key([]byte(file.Config.Audit.Key)), Sparse: *v.file != ""}
+	o := audit.VerifyOptions{Key: audit.Key([]byte(file.Config.Audit.Key)), Sparse: *v.selection}
 	if *v.head != "" {
 		h, err := parseHead(*v.head)
 		if err != nil {
@@ -142,7 +144,11 @@ func (v *auditVerify) run(ctx context.Context, s streams) error {
 		fmt.Fprintf(s.err, "%d faults in %d records\n", len(faults), sum.Records)
 		return errNo
 	}
-	fmt.Fprintf(s.err, "the chain is whole: %d records\n", sum.Records)
+	if sum.Gaps > 0 {
+		fmt.Fprintf(s.err, "every record is as it was written: %d records, with %d gaps between them\n", sum.Records, sum.Gaps)
+	} else {
+		fmt.Fprintf(s.err, "the chain is whole: %d records\n", sum.Records)
+	}
 	for _, h := range sum.Heads {
 		fmt.Fprintf(s.err, "head of %s: %d:%s\n", h.Replica, h.Seq, h.Hash)
 	}
@@ -157,7 +163,7 @@ func (v *auditVerify) source(ctx context.Context, file *config.File, in io.Reade
 			return nil, nil, err
 		}
 		return store, func() { store.Close() }, nil
-	case "-":
+	case stdinFile:
 		return audit.Lines{R: in}, func() {}, nil
 	default:
 		f, err := os.Open(*v.file)

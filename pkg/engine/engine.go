@@ -202,6 +202,12 @@ func (e *Engine) mustAppend(ctx context.Context, recs ...*audit.Record) error {
 		if ctx.Err() != nil || errors.Is(err, audit.ErrClosed) {
 			return err
 		}
+		if errors.Is(err, audit.ErrInvalid) {
+			if !withoutForeign(recs, err) {
+				return err
+			}
+			continue
+		}
 		e.log.Error("the audit store does not take records; waiting", zap.Error(err), zap.Duration("retry_in", wait))
 		select {
 		case <-ctx.Done():
@@ -210,6 +216,26 @@ func (e *Engine) mustAppend(ctx context.Context, recs ...*audit.Record) error {
 		}
 		wait = min(2*wait, storeRetryMost)
 	}
+}
+
+// withoutForeign replaces what steps gave (plans, results), which may be something
+// that cannot be written as JSON, by a note. What the engine itself says stays: a
+// record that could never be written must not hold its target for ever. It says
+// whether there was anything to replace.
+func withoutForeign(recs []*audit.Record, cause error) bool {
+	found := false
+	for _, r := range recs {
+		if len(r.Plan) == 0 && len(r.Result) == 0 {
+			continue
+		}
+		note := audit.JSON(map[string]any{"ok": false, "text": "could not be recorded: " + cause.Error(), "withheld": true})
+		if string(r.Result) == string(note) {
+			continue
+		}
+		found = true
+		r.Plan, r.Result = nil, note
+	}
+	return found
 }
 
 // stamp fills in what every record of a policy carries.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -9,7 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/stellarescrow/remediator/pkg/actions"
-	"github.com/stellarescrow/remediator/pkg/alert"
 	"github.com/stellarescrow/remediator/pkg/audit"
 	"github.com/stellarescrow/remediator/pkg/policy"
 )
@@ -396,4 +396,21 @@ func TestEngine_TargetNotFound(t *testing.T) {
 	})
 }
 
-var _ = alert.Firing
+func TestEngine_AResultThatCannotBeWrittenHoldsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		b := start(t, w, snapshot(w, policy.Live, w.book(t, "Down", "api", "")), nil)
+		defer b.stop()
+		b.journal.fail = func(recs []*audit.Record) error {
+			for _, r := range recs {
+				if r.Type == audit.StepFinished && !strings.Contains(string(r.Result), "withheld") {
+					return audit.ErrInvalid
+				}
+			}
+			return nil
+		}
+		require.NoError(t, b.send(firing("Down", time.Now())))
+		after(time.Minute)
+		require.Equal(t, 1, b.count("remediation.closed succeeded"))
+	})
+}
