@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -79,7 +80,7 @@ func run(ctx context.Context, args []string, s streams) int {
 		}
 		byName[cl.FullCommand()] = c
 	}
-	name, err := ka.Parse(args)
+	name, err := ka.Parse(spelled(args))
 	if exited >= 0 {
 		return exited
 	}
@@ -96,6 +97,19 @@ func run(ctx context.Context, args []string, s streams) int {
 		fmt.Fprintf(s.err, "remediator: %v\n", err)
 		return exitNo
 	}
+}
+
+// stdinFile stands for - among the arguments: kingpin takes that for an empty one.
+const stdinFile = "(standard input)"
+
+func spelled(args []string) []string {
+	out := slices.Clone(args)
+	for i, a := range out {
+		if a == "-" {
+			out[i] = stdinFile
+		}
+	}
+	return out
 }
 
 // colourful says whether a stream is a terminal that wants colours.

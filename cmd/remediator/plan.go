@@ -29,7 +29,7 @@ func (p *plan) register(a *kingpin.Application) *kingpin.CmdClause {
 	p.config = configFlag(c)
 	p.file = c.Arg("FILE", "The payload as Alertmanager posts it, - for standard input.").Required().String()
 	p.json = c.Flag("json", "Print JSON.").Bool()
-	p.expect = c.Flag("expect", "Exit with 1 unless this is the verdict for every alert.").PlaceHolder("VERDICT").Enum("", "execute", "suppress", "defer", "await_approval", "ignore")
+	p.expect = c.Flag("expect", "Exit with 1 unless this is the verdict for every alert.").PlaceHolder("VERDICT").Enum("execute", "suppress", "defer", "await_approval", "ignore")
 	p.received = c.Flag("received", "When the payload arrives, for guards on age: a time, or `now`. Default: with its newest startsAt.").PlaceHolder("TIME").String()
 	return c
 }
@@ -72,7 +72,7 @@ func (p *plan) run(ctx context.Context, s streams) error {
 }
 
 func (p *plan) read(in io.Reader) (*alert.Notification, error) {
-	if *p.file != "-" {
+	if *p.file != stdinFile {
 		f, err := os.Open(*p.file)
 		if err != nil {
 			return nil, err
