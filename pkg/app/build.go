@@ -52,9 +52,7 @@ func Build(ctx context.Context, f *config.File, forceDry bool) (*Built, error) {
 	}
 	ask, cancel := context.WithTimeout(ctx, selfBudget)
 	defer cancel()
-	if target, ok, err := engines.SelfTarget(ask); err == nil && ok {
-		snap.SelfTargets[target] = true
-	}
+	_ = snap.Self.Learn(ask) // else it is asked again before every effect
 	return &Built{Snapshot: snap, engines: engines}, nil
 }
 
@@ -69,7 +67,7 @@ func dockerConfigs(f *config.File) []docker.Config {
 func compile(f *config.File, engines *docker.Engines, forceDry bool) (*engine.Snapshot, error) {
 	snap := &engine.Snapshot{
 		Hash: f.Hash(), Mode: f.Config.Mode, Runbooks: map[string]*engine.Runbook{}, GlobalLimits: config.Limits(f.Config.GlobalLimits),
-		MaxConcurrent: f.Config.BlastRadius.MaxConcurrent, SelfTargets: map[string]bool{}, Targets: map[string]bool{},
+		MaxConcurrent: f.Config.BlastRadius.MaxConcurrent, Self: &engine.Self{Ask: engines.SelfTarget}, Targets: map[string]bool{},
 	}
 	if forceDry {
 		snap.Mode = policy.DryRun

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -191,11 +192,21 @@ func (r *run) abandon(ctx context.Context, st *Step, p actions.Plan, cause error
 	return &ending{outcome: OutcomeCancelled, reason: reason, err: cause.Error()}
 }
 
+// selfBudget bounds learning which target is remediator itself.
+const selfBudget = 3 * time.Second
+
 // guardEffect asks the guards for one effect's target. Pause and mode come from
 // the newest configuration, the rest from the one the run was started with.
 func (r *run) guardEffect(p actions.Plan) policy.Decision {
 	newest := r.e.snap.Load()
 	r.e.ledger.Clock(r.e.now())
+	ask, cancel := context.WithTimeout(r.reads(), selfBudget)
+	defer cancel()
+	if err := newest.Self.Learn(ask); err != nil {
+		d := policy.Reasoned(policy.CodeSelf, fmt.Sprintf("whether the target is remediator itself is not known: %v", err))
+		d.Guard = policy.Self{}.Name()
+		return d
+	}
 	ep, _ := r.episode()
 	mode := newest.mode(r.book.Policy)
 	if rb := newest.Runbooks[r.book.Policy.Name]; rb != nil {
@@ -204,7 +215,7 @@ func (r *run) guardEffect(p actions.Plan) policy.Decision {
 	in := &policy.Input{
 		Now: r.e.now(), Mode: mode, StartedMode: r.mode, Policy: r.book.Policy, Episode: ep,
 		Targets: p.Targets, Possible: p.Targets, History: r.e.ledger.View(string(r.mode)), Remediation: r.id,
-		SelfTargets: newest.SelfTargets, GlobalLimits: newest.GlobalLimits,
+		SelfTargets: newest.Self.Targets(), GlobalLimits: newest.GlobalLimits,
 	}
 	if !r.began {
 		return policy.DecideEffect(in)

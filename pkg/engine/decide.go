@@ -91,7 +91,7 @@ func (e *Engine) input(snap *Snapshot, rb *Runbook, ep ledger.Episode, self stri
 	return &policy.Input{
 		Now: e.now(), Mode: mode, Policy: rb.Policy, Episode: ep, Targets: sure, Possible: possible,
 		History: e.ledger.View(string(mode)), Remediation: self, Active: e.activeList(),
-		Busy: e.sched.Busy(), SelfTargets: snap.SelfTargets, GlobalLimits: snap.GlobalLimits,
+		Busy: e.sched.Busy(), SelfTargets: snap.Self.Targets(), GlobalLimits: snap.GlobalLimits,
 	}
 }
 

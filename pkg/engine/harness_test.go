@@ -239,7 +239,7 @@ func (w *world) runbook(name, target string, mode policy.Mode) *Runbook {
 
 func snapshot(w *world, mode policy.Mode, books ...*Runbook) *Snapshot {
 	s := &Snapshot{
-		Hash: "test", Mode: mode, Runbooks: map[string]*Runbook{}, MaxConcurrent: 2, SelfTargets: map[string]bool{},
+		Hash: "test", Mode: mode, Runbooks: map[string]*Runbook{}, MaxConcurrent: 2,
 		GlobalLimits: []policy.Limit{{Max: 10, Per: time.Hour}},
 		Redact:       func(r actions.Result) actions.Result { return r }, RedactText: func(s string) string { return s },
 	}

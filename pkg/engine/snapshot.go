@@ -20,7 +20,7 @@ type Snapshot struct {
 	MaxConcurrent int
 	Hands         actions.Hands
 	Alerts        AlertSource // nil: Alertmanager is not asked, confirm decides alone
-	SelfTargets   map[string]bool
+	Self          *Self
 	Targets       map[string]bool // all declared ones
 	// Redact replaces secrets in what a step gave back. Never nil.
 	Redact func(actions.Result) actions.Result
