@@ -7,6 +7,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/stellarescrow/remediator/pkg/handlers/access"
 	"github.com/stellarescrow/remediator/pkg/strictyaml"
 )
 
@@ -47,7 +48,7 @@ func (v *validator) docker() {
 func (v *validator) host(entry *yaml.Node, host string) {
 	at := value(entry, "host")
 	u, err := url.Parse(host)
-	const fix = "write unix:///var/run/docker.sock, or tcp://host:port"
+	const fix = "write unix:///var/run/docker.sock, or tcp://127.0.0.1:port of a local proxy"
 	switch {
 	case err != nil:
 		v.at(at, fix, "host %s is not a URL", strictyaml.Shown(at))
@@ -56,7 +57,9 @@ func (v *validator) host(entry *yaml.Node, host string) {
 	case u.Scheme == "unix" && u.Host+u.Path != "" && u.Host == "":
 	case u.Scheme == "unix":
 		v.at(at, "write three slashes: unix:///var/run/docker.sock", "host %s has no absolute path", strictyaml.Shown(at))
+	case u.Scheme == "tcp" && access.LoopbackHost(u.Hostname()):
 	case u.Scheme == "tcp" && u.Host != "":
+		v.at(at, "use the socket, or a proxy on this host that speaks TLS", "host %s would be reached without TLS, which gives root to everybody on the way; tcp:// with TLS is not supported yet", strictyaml.Shown(at))
 	default:
 		v.at(at, fix, "host %s is not one of a Docker engine", strictyaml.Shown(at))
 	}
