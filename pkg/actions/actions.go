@@ -166,13 +166,13 @@ func Hand[T any](h Hands, name string) (T, error) {
 	v, ok := h.m[name].(T)
 	if !ok {
 		var zero T
-		return zero, &Error{Code: CodeForbidden, Err: errNoHand(name)}
+		return zero, &Error{Code: CodeForbidden, Err: noHandError(name)}
 	}
 	return v, nil
 }
 
-type errNoHand string
+type noHandError string
 
-func (e errNoHand) Error() string {
+func (e noHandError) Error() string {
 	return string(e) + ": no client that may change anything is available here (dry run)"
 }

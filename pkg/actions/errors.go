@@ -32,8 +32,7 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // CodeOf is the code of an error, CodeFailed when it carries none.
 func CodeOf(err error) Code {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Code
 	}
 	return CodeFailed

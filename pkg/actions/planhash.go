@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 
 	"github.com/gowebpki/jcs"
 )
@@ -38,9 +39,7 @@ func Hash(plans []Plan) string {
 		for _, o := range p.Objects {
 			h.Objects = append(h.Objects, hashedObject{Kind: o.Kind, ID: o.ID, Name: o.Name})
 		}
-		for k, v := range p.Args {
-			h.Args[k] = v
-		}
+		maps.Copy(h.Args, p.Args)
 		out[i] = h
 	}
 	sum := sha256.Sum256(canonical(out))

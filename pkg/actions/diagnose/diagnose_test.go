@@ -164,7 +164,7 @@ func TestDiagnose_Mistakes(t *testing.T) {
 		"{services: [api, indxer]}": `did you mean "indexer"?`,
 		"{tail: 1001}":              "0 to 1000",
 		"{since: 30}":               "unit",
-		"{sinse: 30m}":              `did you mean "since"?`,
+		"{sincee: 30m}":             `did you mean "since"?`,
 	} {
 		_, err := decode(with, two(), firing(0))
 		require.ErrorContains(t, err, want, with)

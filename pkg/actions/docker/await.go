@@ -70,13 +70,13 @@ func (en *engine) follow(ctx context.Context, service string) <-chan struct{} {
 	return wake
 }
 
-// pump reads one stream to its end and gives the time of its last event.
+// pump reads one stream to its end, whatever ended it, and gives the time of its last event.
 func pump(ctx context.Context, events <-chan Event, failed <-chan error, since time.Time, ring func()) time.Time {
 	for {
 		select {
 		case <-ctx.Done():
 			return since
-		case <-failed:
+		case <-failed: //nolint:errcheck // whatever it was, the stream is asked for again
 			return since
 		case e := <-events:
 			since = e.Time

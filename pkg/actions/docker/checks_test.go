@@ -100,7 +100,7 @@ func TestState_ShowsACrashLoopByItsRestarts(t *testing.T) {
 	ctx, b := newBench(t, lab.ServiceSpec{Name: "api", Restart: "always", ExitAfter: 100 * time.Millisecond, ExitCode: 3})
 	require.NoError(t, b.WaitEvent(ctx, "api", "die", 3))
 	res := b.check(ctx, t, "docker.state", "{service: api}")
-	require.Greater(t, res.Outputs["restart_count"], 0)
+	require.Positive(t, res.Outputs["restart_count"])
 	require.Contains(t, res.Text, "by its policy")
 	require.False(t, b.check(ctx, t, "docker.healthy", "{service: api}").OK)
 	_, p := b.plan(ctx, t, "docker.restart", "{service: api}")
@@ -163,7 +163,7 @@ func TestEngines_AddressesAndEvidence(t *testing.T) {
 	require.Contains(t, states[0], "running, healthy")
 	states, err = b.engines.Describe(ctx, "missing")
 	require.NoError(t, err)
-	require.Equal(t, []string{"no container"}, states)
+	require.Equal(t, []string{"missing has no container"}, states)
 
 	require.NoError(t, b.Stop(ctx, "api"))
 	running, _, _, err = b.engines.Addresses(ctx, "api")

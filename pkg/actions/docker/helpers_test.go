@@ -71,8 +71,6 @@ func (b *bench) plan(ctx context.Context, t *testing.T, uses, with string) (acti
 	return action, p
 }
 
-func (b *bench) hands() actions.Hands { return actions.NewHands(b.engines.Hands()) }
-
 func (b *bench) check(ctx context.Context, t *testing.T, uses, with string) actions.Result {
 	t.Helper()
 	return b.decode(t, uses, with).(actions.Check).Check(ctx, scope())

@@ -174,8 +174,7 @@ func (g *get) failed(ctx context.Context, where string, d *dialer, err error) ac
 
 // reason is an error without the URL, which may hold credentials.
 func reason(err error) string {
-	var u *url.Error
-	if errors.As(err, &u) {
+	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
 	}
 	if errors.Is(err, context.DeadlineExceeded) {

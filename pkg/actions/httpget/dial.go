@@ -87,7 +87,7 @@ func (d *dialer) first(ctx context.Context, network string, ips []netip.Addr, po
 			next.Reset(0)
 		}
 	}
-	return nil, &noneAnswered{strings.Join(failed, "; "), errs}
+	return nil, &dialError{strings.Join(failed, "; "), errs}
 }
 
 // discard closes connections that came too late.
@@ -99,14 +99,14 @@ func discard(results <-chan dialled, n int) {
 	}
 }
 
-// noneAnswered says why each address failed, in one line.
-type noneAnswered struct {
+// dialError says why each address failed, in one line.
+type dialError struct {
 	text string
 	errs []error
 }
 
-func (e *noneAnswered) Error() string   { return e.text }
-func (e *noneAnswered) Unwrap() []error { return e.errs }
+func (e *dialError) Error() string   { return e.text }
+func (e *dialError) Unwrap() []error { return e.errs }
 
 func resolve(ctx context.Context, host string) ([]netip.Addr, error) {
 	if ip, err := netip.ParseAddr(host); err == nil {

@@ -73,7 +73,7 @@ func serve(t *testing.T, h http.HandlerFunc) string {
 // accept does something with each connection, below HTTP.
 func accept(t *testing.T, f func(net.Conn)) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	done := make(chan struct{})
 	go func() {
@@ -93,7 +93,7 @@ func accept(t *testing.T, f func(net.Conn)) string {
 // nobody is an address at which connections are refused.
 func nobody(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, l.Close())
 	return l.Addr().String()
@@ -219,13 +219,12 @@ func TestGet_TheBearerGoesToItsEntryAndNowhereElse(t *testing.T) {
 }
 
 func TestGet_TheCallersHurryIsNotTheServicesFailure(t *testing.T) {
-	var held []net.Conn
-	address := accept(t, func(c net.Conn) { held = append(held, c) })
-	t.Cleanup(func() {
-		for _, c := range held {
-			_ = c.Close()
-		}
+	over := make(chan struct{})
+	address := accept(t, func(c net.Conn) {
+		<-over
+		_ = c.Close()
 	})
+	t.Cleanup(func() { close(over) })
 	step, err := try(at(address), "{url: 'http://"+address+"/', service: indexer, timeout: 10s}")
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
