@@ -3,7 +3,6 @@ package app
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -28,7 +27,7 @@ func (c *compiler) bad(n *yaml.Node, fix, format string, args ...any) {
 func (c *compiler) runbook(f *config.File, p *config.Policy) *engine.Runbook {
 	rb := &engine.Runbook{Policy: f.Config.Policy(p), Hash: hashNode(p.Node)}
 	// Ids of confirm are known to steps, those of steps to verify and on_failure.
-	known := map[string]map[string]any{}
+	known := newOutputs()
 	rb.Confirm = c.steps(p, engine.PhaseConfirm, p.Confirm, known)
 	rb.Steps = c.steps(p, engine.PhaseSteps, p.Steps, known)
 	rb.Verify = c.steps(p, engine.PhaseVerify, p.Verify, known)
@@ -66,22 +65,23 @@ func (c *compiler) whole(p *config.Policy, rb *engine.Runbook) {
 	}
 }
 
-func (c *compiler) steps(p *config.Policy, phase string, in []config.Step, known map[string]map[string]any) []*engine.Step {
+func (c *compiler) steps(p *config.Policy, phase string, in []config.Step, known outputs) []*engine.Step {
 	var out []*engine.Step
 	for i := range in {
 		st := c.step(p, phase, i, &in[i], known)
 		if st == nil {
+			known.broken[in[i].ID] = true
 			continue
 		}
 		out = append(out, st)
 		if st.ID != "" {
-			known[st.ID] = st.Kind.Outputs
+			known.of[st.ID] = st.Kind.Outputs
 		}
 	}
 	return out
 }
 
-func (c *compiler) step(p *config.Policy, phase string, i int, in *config.Step, known map[string]map[string]any) *engine.Step {
+func (c *compiler) step(p *config.Policy, phase string, i int, in *config.Step, known outputs) *engine.Step {
 	_, uses := strictyaml.Pair(in.Node, "uses")
 	kind, ok := c.registry.Lookup(in.Uses)
 	if !ok {
@@ -109,33 +109,14 @@ func (c *compiler) step(p *config.Policy, phase string, i int, in *config.Step, 
 		return nil
 	}
 	st.Run = run
-	for _, id := range run.Needs() {
-		if _, ok := known[id]; !ok {
-			c.bad(in.With, "name an earlier step's id"+idList(known), "a template of %s reads step %q, which no earlier step has as its id", in.Uses, id)
-		}
-	}
-	if in.If != "" {
-		_, node := strictyaml.Pair(in.Node, "if")
-		cond, err := engine.CompileCondition(in.If, known)
-		if err != nil {
-			c.bad(node, "use earlier steps' ids and their fields (ok, unknown, text and the kind's outputs), labels, annotations, severity"+idList(known), "%s", oneLine(err))
-			return nil
-		}
-		st.If = cond
-	}
+	c.templates(in, run.Needs(), known)
+	st.If = c.condition(in, known)
 	return st
 }
 
 func oneLine(err error) string {
 	line, _, _ := strings.Cut(err.Error(), "\n")
 	return line
-}
-
-func idList(known map[string]map[string]any) string {
-	if len(known) == 0 {
-		return " (there are none before it)"
-	}
-	return fmt.Sprintf(" (before it: %s)", strings.Join(sorted(known), ", "))
 }
 
 func (c *compiler) unknownKind(in *config.Step, node *yaml.Node) {
