@@ -36,24 +36,42 @@ var (
 
 // rules of the directions, transitively. The order is the way of the data.
 var rules = []rule{
-	{"pkg/alert", join(network, stores, docker, programs, above, []string{"pkg/audit", "pkg/ledger", "pkg/policy", "pkg/actions/..."}),
-		"what came in knows nothing of what becomes of it"},
-	{"pkg/audit", join(network, docker, programs, above, []string{"pkg/audit/sqlite", "pkg/audit/postgres", "database/sql", "pkg/ledger", "pkg/policy", "pkg/actions/..."}),
-		"drivers import the journal, never the other way round"},
-	{"pkg/ledger", join(network, stores, docker, programs, above, []string{"pkg/policy", "pkg/actions/..."}),
-		"history is projected from records and from nothing else"},
-	{"pkg/policy", join(network, stores, docker, programs, above, []string{"pkg/actions/..."}),
-		"decisions are pure: no network, no store, no program"},
-	{"pkg/actions", join(network, stores, docker, programs, above, []string{"pkg/actions/..."}),
-		"the contract of actions knows none of them"},
-	{"pkg/dispatch", join(network, stores, docker, programs, []string{"pkg/engine", "pkg/handlers/...", "pkg/config/...", "pkg/app", "pkg/actions/..."}),
-		"queues, locks and timers do not know what they run"},
-	{"pkg/engine", join(network, stores, docker, programs, []string{"pkg/actions/...", "pkg/handlers/...", "pkg/config/...", "pkg/app", "cmd/..."}),
-		"stages know no technology: it comes through pkg/actions' interfaces"},
-	{"pkg/handlers", join(docker, stores, []string{"pkg/engine", "pkg/dispatch", "pkg/actions/...", "pkg/config/...", "pkg/app", "cmd/..."}),
-		"handlers speak HTTP only and ask through their own interfaces"},
-	{"pkg/config", join(docker, stores, []string{"pkg/engine", "pkg/dispatch", "pkg/actions/docker", "pkg/app", "cmd/..."}),
-		"what is configured is built by pkg/app"},
+	{
+		"pkg/alert", join(network, stores, docker, programs, above, []string{"pkg/audit", "pkg/ledger", "pkg/policy", "pkg/actions/..."}),
+		"what came in knows nothing of what becomes of it",
+	},
+	{
+		"pkg/audit", join(network, docker, programs, above, []string{"pkg/audit/sqlite", "pkg/audit/postgres", "database/sql", "pkg/ledger", "pkg/policy", "pkg/actions/..."}),
+		"drivers import the journal, never the other way round",
+	},
+	{
+		"pkg/ledger", join(network, stores, docker, programs, above, []string{"pkg/policy", "pkg/actions/..."}),
+		"history is projected from records and from nothing else",
+	},
+	{
+		"pkg/policy", join(network, stores, docker, programs, above, []string{"pkg/actions/..."}),
+		"decisions are pure: no network, no store, no program",
+	},
+	{
+		"pkg/actions", join(network, stores, docker, programs, above, []string{"pkg/actions/..."}),
+		"the contract of actions knows none of them",
+	},
+	{
+		"pkg/dispatch", join(network, stores, docker, programs, []string{"pkg/engine", "pkg/handlers/...", "pkg/config/...", "pkg/app", "pkg/actions/..."}),
+		"queues, locks and timers do not know what they run",
+	},
+	{
+		"pkg/engine", join(network, stores, docker, programs, []string{"pkg/actions/...", "pkg/handlers/...", "pkg/config/...", "pkg/app", "cmd/..."}),
+		"stages know no technology: it comes through pkg/actions' interfaces",
+	},
+	{
+		"pkg/handlers", join(docker, stores, []string{"pkg/engine", "pkg/dispatch", "pkg/actions/...", "pkg/config/...", "pkg/app", "cmd/..."}),
+		"handlers speak HTTP only and ask through their own interfaces",
+	},
+	{
+		"pkg/config", join(docker, stores, []string{"pkg/engine", "pkg/dispatch", "pkg/actions/docker", "pkg/app", "cmd/..."}),
+		"what is configured is built by pkg/app",
+	},
 	{"pkg/app", []string{"cmd/..."}, "the composition root is used by programs, not the other way round"},
 }
 
@@ -63,8 +81,11 @@ var onlyFrom = []struct {
 	by       []string
 	why      string
 }{
-	{"github.com/docker/docker/...", []string{"pkg/actions/docker", "test/lab", "internal/deps"},
-		"the client is deprecated: the change to moby/moby/client must stay one package"},
+	{
+		"github.com/docker/docker/...",
+		[]string{"pkg/actions/docker", "test/lab", "internal/deps"},
+		"the client is deprecated: the change to moby/moby/client must stay one package",
+	},
 	{"modernc.org/sqlite", []string{"pkg/audit/sqlite", "internal/deps"}, "a store is behind audit.Driver"},
 	{"database/sql", []string{"pkg/audit/sqlite"}, "a store is behind audit.Driver"},
 	{"pkg/app", []string{"cmd/remediator"}, "there is one composition root and one program"},

@@ -14,6 +14,7 @@ import (
 	"github.com/stellarescrow/remediator/pkg/actions/diagnose"
 	"github.com/stellarescrow/remediator/pkg/actions/docker"
 	"github.com/stellarescrow/remediator/pkg/actions/httpget"
+	"github.com/stellarescrow/remediator/pkg/actions/httprequest"
 	"github.com/stellarescrow/remediator/pkg/actions/tell"
 	"github.com/stellarescrow/remediator/pkg/alert"
 	"github.com/stellarescrow/remediator/pkg/alertmanager"
@@ -96,12 +97,14 @@ func compile(f *config.File, engines *docker.Engines, forceDry bool) (*engine.Sn
 		return nil, err
 	}
 	snap.Policies = policy.NewSet(policies)
-	for _, t := range engines.Targets() {
+	for _, t := range append(engines.Targets(), httprequest.Targets(httpEntries(f))...) {
 		snap.Targets[t] = true
 	}
 	// In dry run there is nothing that could change anything: not even clients.
 	if snap.Mode == policy.Live {
-		snap.Hands = actions.NewHands(engines.Hands())
+		hands := engines.Hands()
+		maps.Copy(hands, httprequest.Hands(httpEntries(f), engines))
+		snap.Hands = actions.NewHands(hands)
 	}
 	return snap, nil
 }
@@ -112,16 +115,22 @@ func newRegistry(f *config.File, engines *docker.Engines, snap *engine.Snapshot)
 	for _, r := range f.Config.Receivers {
 		receivers = append(receivers, r.Name)
 	}
-	var entries []httpget.Entry
-	for _, h := range f.Config.HTTP {
-		entries = append(entries, httpget.Entry{Name: h.Name, Service: h.Service, URL: h.URL, Bearer: h.Bearer})
-	}
+	entries := httpEntries(f)
 	return actions.NewRegistry(
 		engines.Kinds(),
 		httpget.Kinds(entries, engines),
+		httprequest.Kinds(entries, engines),
 		tell.Kinds(receivers),
-		diagnose.Kinds(engines, firingAlerts(snap)),
+		diagnose.Kinds(engines, firingAlerts(snap), httpget.Probes(entries, engines)),
 	)
+}
+
+func httpEntries(f *config.File) []httpget.Entry {
+	var out []httpget.Entry
+	for _, h := range f.Config.HTTP {
+		out = append(out, httpget.Entry{Name: h.Name, Service: h.Service, URL: h.URL, Bearer: h.Bearer})
+	}
+	return out
 }
 
 // firingAlerts is what diagnose shows of Alertmanager; nothing when it is not known.

@@ -16,8 +16,10 @@ import (
 )
 
 func TestSeal_IsSHA256OfTheCanonicalRecordWithoutItsHash(t *testing.T) {
-	r := &Record{Seq: 7, Time: Time{time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)}, Type: StepFinished, Replica: "r-1", Prev: ZeroHash,
-		Error: "<ä\u2028\x01>", Data: json.RawMessage(`{"b": 1.50, "a": 1e3, "hash": "inner", "\u20ac":"\/"}`)}
+	r := &Record{
+		Seq: 7, Time: Time{time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)}, Type: StepFinished, Replica: "r-1", Prev: ZeroHash,
+		Error: "<ä\u2028\x01>", Data: json.RawMessage(`{"b": 1.50, "a": 1e3, "hash": "inner", "\u20ac":"\/"}`),
+	}
 	line, err := seal(r, nil)
 	require.NoError(t, err)
 	// Written by hand from RFC 8785 and design §7.
@@ -58,8 +60,10 @@ func FuzzSeal(f *testing.F) {
 	f.Add("", "\xff\xfe", `{"a":1,"a":2}`, int64(-1), 0)
 	f.Add("\"hash\":\"x\"", "}{", `[{"hash":"h","z":{}},[],"",12345678901234567890]`, int64(0), -1)
 	f.Fuzz(func(t *testing.T, target, text, data string, ns int64, step int) {
-		r := &Record{Seq: 1, Time: Time{time.Unix(0, ns).UTC()}, Type: CheckFinished, Replica: "r", Prev: ZeroHash, Target: target, Error: text, Step: &step,
-			Reason: &Reason{Code: text, Text: target}, Targets: []string{target, text}, Alert: &template.Alert{Labels: template.KV{target: text}}}
+		r := &Record{
+			Seq: 1, Time: Time{time.Unix(0, ns).UTC()}, Type: CheckFinished, Replica: "r", Prev: ZeroHash, Target: target, Error: text, Step: &step,
+			Reason: &Reason{Code: text, Text: target}, Targets: []string{target, text}, Alert: &template.Alert{Labels: template.KV{target: text}},
+		}
 		if json.Valid([]byte(data)) {
 			r.Data = json.RawMessage(data)
 		}
@@ -89,6 +93,6 @@ func FuzzHashOf(f *testing.F) {
 	f.Add([]byte(`[]`))
 	f.Fuzz(func(t *testing.T, line []byte) {
 		hash, err := HashOf(line, nil)
-		require.True(t, (err == nil) == (len(hash) == 64))
+		require.Equal(t, (err == nil), (len(hash) == 64))
 	})
 }

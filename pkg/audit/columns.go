@@ -49,10 +49,18 @@ func (c Columns) differs(o Columns) []string {
 		name string
 		same bool
 	}{
-		{"replica", c.Replica == o.Replica}, {"seq", c.Seq == o.Seq}, {"time", c.TimeNS == o.TimeNS}, {"type", c.Type == o.Type},
-		{"incident", c.Incident == o.Incident}, {"remediation", c.Remediation == o.Remediation}, {"policy", c.Policy == o.Policy},
-		{"episode", c.Episode == o.Episode}, {"target", c.Target == o.Target}, {"fingerprint", c.Fingerprint == o.Fingerprint},
-		{"alertname", c.Alertname == o.Alertname}, {"targets", slices.Equal(c.Targets, o.Targets)},
+		{"replica", c.Replica == o.Replica},
+		{"seq", c.Seq == o.Seq},
+		{"time", c.TimeNS == o.TimeNS},
+		{"type", c.Type == o.Type},
+		{"incident", c.Incident == o.Incident},
+		{"remediation", c.Remediation == o.Remediation},
+		{"policy", c.Policy == o.Policy},
+		{"episode", c.Episode == o.Episode},
+		{"target", c.Target == o.Target},
+		{"fingerprint", c.Fingerprint == o.Fingerprint},
+		{"alertname", c.Alertname == o.Alertname},
+		{"targets", slices.Equal(c.Targets, o.Targets)},
 	} {
 		if !f.same {
 			names = append(names, f.name)

@@ -17,8 +17,10 @@ func TestFilterFromValues(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, got.Until.Equal(now.Add(-90*time.Minute)))
 	got.Until = time.Time{}
-	require.Equal(t, Filter{Since: now.Add(-2 * time.Hour), Incident: "i", Alert: "a", Target: "docker:local/api", Policy: "p", Remediation: "r",
-		Types: []Type{AlertFiring, AlertResolved, StepStarted}, AfterSeq: 7, Limit: 3, Replica: "x"}, got)
+	require.Equal(t, Filter{
+		Since: now.Add(-2 * time.Hour), Incident: "i", Alert: "a", Target: "docker:local/api", Policy: "p", Remediation: "r",
+		Types: []Type{AlertFiring, AlertResolved, StepStarted}, AfterSeq: 7, Limit: 3, Replica: "x",
+	}, got)
 
 	got, err = FilterFromValues(nil, now)
 	require.NoError(t, err)

@@ -10,7 +10,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// ErrInvalid: the record itself cannot be written, now or later. Nothing was.
+// ErrInvalid says that the record itself cannot be written, now or later. Nothing was.
 var ErrInvalid = errors.New("audit record invalid")
 
 // Options of a log.

@@ -5,6 +5,7 @@ package audit
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/prometheus/alertmanager/template"
@@ -128,7 +129,7 @@ func (t *Time) UnmarshalJSON(b []byte) error {
 func JSON(v any) json.RawMessage {
 	b, err := json.Marshal(v)
 	if err != nil {
-		b, _ = json.Marshal(map[string]string{"marshal_error": err.Error()})
+		b = fmt.Appendf(nil, `{"marshal_error":%q}`, err.Error())
 	}
 	return b
 }

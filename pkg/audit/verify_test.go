@@ -88,7 +88,7 @@ func reseal(t *testing.T, line []byte, key []byte) []byte {
 }
 
 func TestVerify_AForgedHashShowsAtTheNextRecordAndAtTheHead(t *testing.T) {
-	lines, head := exported(t, 5, nil)
+	lines, _ := exported(t, 5, nil)
 	lines[2] = reseal(t, bytes.Replace(lines[2], []byte(`"r-2"`), []byte(`"r-x"`), 1), nil)
 	file := bytes.Join(lines, []byte("\n"))
 	faults, _, err := Verify(t.Context(), Lines{R: bytes.NewReader(file)}, Filter{}, VerifyOptions{})
@@ -96,7 +96,7 @@ func TestVerify_AForgedHashShowsAtTheNextRecordAndAtTheHead(t *testing.T) {
 	require.Len(t, faults, 1)
 	require.Contains(t, faults[0].String(), "r 4 does not follow record 3")
 
-	lines, head = exported(t, 5, nil)
+	lines, head := exported(t, 5, nil)
 	lines[4] = reseal(t, bytes.Replace(lines[4], []byte(`"r-4"`), []byte(`"r-x"`), 1), nil)
 	file = bytes.Join(lines, []byte("\n"))
 	head.Replica = "" // as --head gives it

@@ -104,8 +104,7 @@ func read(path string) ([]byte, error) {
 
 // cause of a file error without the path, which the mistake names already.
 func cause(err error) string {
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		return pe.Err.Error()
 	}
 	return err.Error()

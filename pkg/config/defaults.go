@@ -12,7 +12,8 @@ import (
 // DefaultHost is where a Docker engine is looked for.
 const DefaultHost = "unix:///var/run/docker.sock"
 
-func ptr[T any](v T) *T { return &v }
+//go:fix inline
+func ptr[T any](v T) *T { return new(v) }
 
 // defaults are the values of design §4 for what a file leaves out.
 func defaults() Config {
@@ -22,7 +23,7 @@ func defaults() Config {
 		Defaults: Guards{
 			Cooldown:    ptr(Duration(10 * time.Minute)),
 			Settle:      ptr(Duration(15 * time.Minute)),
-			Attempts:    ptr(2),
+			Attempts:    new(2),
 			Limits:      []Limit{{Max: 3, Per: Duration(time.Hour)}, {Max: 7, Per: Duration(24 * time.Hour)}},
 			MaxAlertAge: ptr(Duration(4 * time.Hour)),
 			Deadline:    ptr(Duration(15 * time.Minute)),

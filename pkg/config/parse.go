@@ -60,8 +60,10 @@ func documentLine(data []byte, at int) int {
 
 func badBytes(data []byte) *strictyaml.Mistake {
 	if bytes.HasPrefix(data, []byte("\xef\xbb\xbf")) {
-		return &strictyaml.Mistake{Line: 1, Column: 1, Width: 1,
-			Message: "the file begins with a byte order mark", Fix: "save it as UTF-8 without one"}
+		return &strictyaml.Mistake{
+			Line: 1, Column: 1, Width: 1,
+			Message: "the file begins with a byte order mark", Fix: "save it as UTF-8 without one",
+		}
 	}
 	for n, line := range bytes.Split(data, []byte("\n")) {
 		col := 1
@@ -69,11 +71,15 @@ func badBytes(data []byte) *strictyaml.Mistake {
 			r, size := utf8.DecodeRune(line)
 			switch {
 			case r == utf8.RuneError && size == 1:
-				return &strictyaml.Mistake{Line: n + 1, Column: col, Width: 1,
-					Message: "this is not UTF-8", Fix: "save the file as UTF-8"}
+				return &strictyaml.Mistake{
+					Line: n + 1, Column: col, Width: 1,
+					Message: "this is not UTF-8", Fix: "save the file as UTF-8",
+				}
 			case unicode.IsControl(r) && r != '\t' && r != '\r' && r != '\u0085':
-				return &strictyaml.Mistake{Line: n + 1, Column: col, Width: 1,
-					Message: "a control character is not allowed here", Fix: `remove it, or write it as "\x1b" within double quotes`}
+				return &strictyaml.Mistake{
+					Line: n + 1, Column: col, Width: 1,
+					Message: "a control character is not allowed here", Fix: `remove it, or write it as "\x1b" within double quotes`,
+				}
 			}
 			line, col = line[size:], col+1
 		}

@@ -75,7 +75,7 @@ type HTTP struct {
 }
 
 // Alertmanager is asked whether an alert still fires. Its HTTP settings are
-// Prometheus' own: basic_auth, authorization, tls_config, proxy_url, …
+// Prometheus' own: basic_auth, authorization, tls_config, proxy_url, ….
 type Alertmanager struct {
 	URL  string                      `yaml:"url"`
 	HTTP promconfig.HTTPClientConfig `yaml:",inline"`

@@ -42,22 +42,22 @@ const matchFix = `add matchers: ['alertname="..."']`
 
 // matchers refuses what would match every alert, or nearly so.
 func (v *validator) matchers(entry *yaml.Node, p *Policy) bool {
-	one, any := strictyaml.Child(entry, "matchers"), strictyaml.Child(entry, "any_matchers")
+	one, more := strictyaml.Child(entry, "matchers"), strictyaml.Child(entry, "any_matchers")
 	switch {
-	case one != nil && any != nil:
-		v.at(any, "keep one; what all alternatives share is repeated in each", "policy %q has both matchers and any_matchers", p.Name)
+	case one != nil && more != nil:
+		v.at(more, "keep one; what all alternatives share is repeated in each", "policy %q has both matchers and any_matchers", p.Name)
 		return false
-	case one == nil && any == nil:
+	case one == nil && more == nil:
 		v.at(entry, matchFix, "policy %q has no matchers and would match every alert", p.Name)
 		return false
 	case one != nil:
 		return v.alternative(one, p.Name, p.Matchers)
 	case len(p.AnyMatchers) == 0:
-		v.at(any, matchFix, "policy %q has no matchers and would match every alert", p.Name)
+		v.at(more, matchFix, "policy %q has no matchers and would match every alert", p.Name)
 		return false
 	}
 	ok := true
-	for i, n := range items(any) {
+	for i, n := range items(more) {
 		ok = v.alternative(n, p.Name, p.AnyMatchers[i]) && ok
 	}
 	return ok

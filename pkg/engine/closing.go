@@ -48,7 +48,7 @@ func (e *Engine) next(ctx context.Context, c caseID, r *run, end *ending) {
 	case !ok, r.book.Policy.On == policy.OnResolved && over:
 		delete(e.cases, key)
 		delete(e.retries, key)
-	case over && !(end.outcome == OutcomePlanned && len(r.targets) == 0):
+	case over && (end.outcome != OutcomePlanned || len(r.targets) != 0):
 		delete(e.retries, key)
 		e.evaluate(ctx, c)
 	case end.outcome == OutcomePlanned:

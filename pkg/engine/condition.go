@@ -29,9 +29,6 @@ type Condition struct {
 	needs   []string
 }
 
-// reserved names of an expression's environment beside step ids.
-var reserved = []string{"labels", "annotations", "severity"}
-
 // CompileCondition compiles an expression. outputs gives, for each earlier step's
 // id, the fields its kind yields beside ok, unknown and text, with example values;
 // a step or field that does not exist is an error.

@@ -89,7 +89,7 @@ type Engine struct {
 	loopEnd  chan struct{}
 	cancel   context.CancelFunc
 	// reads is done once Stop is called: checks and plans need not be waited for.
-	reads     context.Context
+	reads     context.Context //nolint:containedctx // it is the engine's life, not a call's
 	stopReads context.CancelFunc
 	// intents makes guards and intent of one effect one step: two remediations
 	// that both see room for one more must not both take it. A channel, so that

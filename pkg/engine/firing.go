@@ -73,9 +73,7 @@ func (e *Engine) reconcile(ctx context.Context) {
 		return
 	}
 	asked := e.now()
-	e.runs.Add(1)
-	go func() {
-		defer e.runs.Done()
+	e.runs.Go(func() {
 		ask, cancel := context.WithTimeout(e.reads, 30*time.Second)
 		defer cancel()
 		current, started, err := snap.Alerts.Current(ask)
@@ -86,7 +84,7 @@ func (e *Engine) reconcile(ctx context.Context) {
 			return
 		}
 		_ = e.do(e.reads, func() { e.reconciled(ctx, asked, current, started) })
-	}()
+	})
 }
 
 func (e *Engine) reconciled(ctx context.Context, asked time.Time, current map[string]CurrentAlert, started time.Time) {

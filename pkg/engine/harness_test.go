@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -133,6 +134,7 @@ func (fakeTell) Needs() []string { return nil }
 func (fakeTell) Targets(actions.Scope) (actions.Targets, error) {
 	return actions.Targets{Exact: true}, nil
 }
+
 func (fakeTell) Tell(actions.Scope) (actions.Message, error) {
 	return actions.Message{Text: "over to people", Ends: true}, nil
 }
@@ -161,9 +163,7 @@ func (w *world) Current(context.Context) (map[string]CurrentAlert, time.Time, er
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	out := map[string]CurrentAlert{}
-	for k, v := range w.current {
-		out[k] = v
-	}
+	maps.Copy(out, w.current)
 	return out, w.started, w.amErr
 }
 

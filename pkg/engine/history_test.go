@@ -129,9 +129,8 @@ func (h *history) end(crash bool) {
 }
 
 func (h *history) send(alerts ...alert.Alert) {
-	b := &bench{t: nil, e: h.e}
 	n, raw := payload(alerts...)
-	_ = b.e.Accept(context.Background(), n, raw, "system", "test")
+	_ = h.e.Accept(context.Background(), n, raw, "system", "test")
 }
 
 func (h *history) forbid(why string) {

@@ -109,13 +109,13 @@ func (r *run) stateName() string {
 	}
 }
 
-// NotFoundError: there is no remediation of that id.
+// NotFoundError says that there is no remediation of that id.
 type NotFoundError struct{ ID string }
 
 // Error names the id.
 func (e *NotFoundError) Error() string { return fmt.Sprintf("no remediation %q", e.ID) }
 
-// StateError: the remediation is not in the state that the order needs.
+// StateError says that the remediation is not in the state that the order needs.
 type StateError struct{ ID, State, Want string }
 
 // Error names both states.

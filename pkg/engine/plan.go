@@ -130,7 +130,7 @@ func (e *Engine) rehearse(ctx context.Context, snap *Snapshot, rb *Runbook, ep l
 		if end == nil {
 			continue
 		}
-		refused := d.Decision
+		var refused policy.Decision
 		switch {
 		case end.outcome == OutcomePlanned:
 			return d.Decision, r

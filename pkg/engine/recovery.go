@@ -190,9 +190,7 @@ func (e *Engine) resumeRun(ctx context.Context, r *run, from func() *ending) {
 	e.active[r.id] = r
 	e.sched.Lock(r.id, r.targets)
 	r.state.Store(stateRunning)
-	e.runs.Add(1)
-	go func() {
-		defer e.runs.Done()
+	e.runs.Go(func() {
 		end := from()
 		if end == nil { // resumed by an operator
 			end = r.through(ctx)
@@ -204,5 +202,5 @@ func (e *Engine) resumeRun(ctx context.Context, r *run, from func() *ending) {
 		case e.done <- result{r, end}:
 		case <-e.loopEnd:
 		}
-	}()
+	})
 }

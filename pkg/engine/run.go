@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -54,7 +55,7 @@ type run struct {
 	skipped  map[string]bool // targets whose step a guard skipped
 	resumed  bool            // found after a crash
 	fixed    *ledger.Episode // plan: the episode as it would be
-	looking  context.Context // plan: instead of the engine's
+	looking  context.Context //nolint:containedctx // plan: instead of the engine's
 	asked    []CheckLine     // plan: what was asked
 }
 
@@ -171,9 +172,7 @@ func (r *run) reads() context.Context {
 func (r *run) scope() actions.Scope {
 	ep, _ := r.episode()
 	s := scope(r.book, ep, r.id, r.e.now())
-	for id, res := range r.results {
-		s.Steps[id] = res
-	}
+	maps.Copy(s.Steps, r.results)
 	return s
 }
 

@@ -245,7 +245,7 @@ func TestAccess_ClientCertificates(t *testing.T) {
 	require.NoError(t, err)
 	for _, config := range []*tls.Config{{RootCAs: f.Pool}, {RootCAs: f.Pool, Certificates: []tls.Certificate{cert}}, {RootCAs: x509.NewCertPool()}} {
 		client := &http.Client{Transport: &http.Transport{TLSClientConfig: config}}
-		req, err := http.NewRequestWithContext(t.Context(), "GET", s.url("https")+"/-/healthy", nil)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url("https")+"/-/healthy", nil)
 		require.NoError(t, err)
 		res, err := client.Do(req)
 		if err == nil {

@@ -28,10 +28,14 @@ func TestAlertmanager_Authenticates(t *testing.T) {
 	}{
 		{"no authentication, loopback", "http", func(*handlers.Options) {}, lab.AlertmanagerSpec{}},
 		{"authorization", "http", threeTokens(t), lab.AlertmanagerSpec{BearerToken: "token-of-alertmanager"}},
-		{"basic_auth over tls", "https", func(o *handlers.Options) { o.WebConfigFile, o.Access.Users = basic.config, users },
-			lab.AlertmanagerSpec{BasicUser: "am", BasicPassword: "password-of-am", CAFile: basic.File}},
-		{"tls_config with a client certificate", "https", func(o *handlers.Options) { o.WebConfigFile, o.Access.Users = mutual.config, users },
-			lab.AlertmanagerSpec{CAFile: mutual.File, CertFile: cert, KeyFile: key}},
+		{
+			"basic_auth over tls", "https", func(o *handlers.Options) { o.WebConfigFile, o.Access.Users = basic.config, users },
+			lab.AlertmanagerSpec{BasicUser: "am", BasicPassword: "password-of-am", CAFile: basic.File},
+		},
+		{
+			"tls_config with a client certificate", "https", func(o *handlers.Options) { o.WebConfigFile, o.Access.Users = mutual.config, users },
+			lab.AlertmanagerSpec{CAFile: mutual.File, CertFile: cert, KeyFile: key},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -103,7 +103,7 @@ func TestAudit_FailureMidwayCutsTheConnection(t *testing.T) {
 		_ = fn(audit.Stored{JSON: []byte(`{"seq":1}`)})
 		return errors.New("disk gone")
 	}})
-	req, err := http.NewRequestWithContext(t.Context(), "GET", s.url("http")+"/api/v1/audit", nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url("http")+"/api/v1/audit", nil)
 	require.NoError(t, err)
 	res, err := http.DefaultClient.Do(req)
 	if err == nil {
@@ -134,7 +134,7 @@ func TestAudit_FollowStreamsUntilShutdown(t *testing.T) {
 	s.Server, err = handlers.NewServer(o)
 	require.NoError(t, err)
 	require.NoError(t, s.Start(t.Context()))
-	req, err := http.NewRequestWithContext(t.Context(), "GET", s.url("http")+"/api/v1/audit?follow=1", nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url("http")+"/api/v1/audit?follow=1", nil)
 	require.NoError(t, err)
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	res, err := client.Do(req) // headers come before any record

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -208,9 +209,7 @@ func (c call) do(t *testing.T, base string) answer {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), c.method, base+c.path, bytes.NewReader([]byte(c.body)))
 	require.NoError(t, err)
-	for name, values := range c.header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, c.header)
 	switch {
 	case c.contentType != "" && c.contentType != "-":
 		req.Header.Set("Content-Type", c.contentType)

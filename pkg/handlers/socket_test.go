@@ -18,7 +18,7 @@ import (
 // socketPath is short, unlike t.TempDir: sockets have room for 107 bytes.
 func socketPath(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "rem")
+	dir, err := os.MkdirTemp("", "rem") //nolint:usetesting // too long a path
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
 	return filepath.Join(dir, "data", "control.sock")

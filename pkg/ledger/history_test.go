@@ -35,13 +35,17 @@ func anAlert(fp, status string, start, end time.Time) *alert.Alert {
 }
 
 func (h *history) firing(t time.Time, ep, fp string, start time.Time, cause string) {
-	h.add(t, audit.Record{Type: audit.AlertFiring, Episode: ep, Alert: anAlert(fp, alert.Firing, start, time.Time{}),
-		Data: audit.JSON(ledger.AlertData{Cause: cause})})
+	h.add(t, audit.Record{
+		Type: audit.AlertFiring, Episode: ep, Alert: anAlert(fp, alert.Firing, start, time.Time{}),
+		Data: audit.JSON(ledger.AlertData{Cause: cause}),
+	})
 }
 
 func (h *history) resolved(t time.Time, ep, fp string, start, end time.Time, cause string) {
-	h.add(t, audit.Record{Type: audit.AlertResolved, Episode: ep, Alert: anAlert(fp, alert.Resolved, start, end),
-		Data: audit.JSON(ledger.AlertData{Cause: cause})})
+	h.add(t, audit.Record{
+		Type: audit.AlertResolved, Episode: ep, Alert: anAlert(fp, alert.Resolved, start, end),
+		Data: audit.JSON(ledger.AlertData{Cause: cause}),
+	})
 }
 
 func (h *history) decided(t time.Time, ep, policy, rem, code, mode string, targets ...string) {
@@ -49,18 +53,24 @@ func (h *history) decided(t time.Time, ep, policy, rem, code, mode string, targe
 	if code != "allowed" {
 		verdict = "ignore"
 	}
-	h.add(t, audit.Record{Type: audit.RemediationDecided, Episode: ep, Policy: policy, Remediation: rem, Mode: mode,
-		Verdict: verdict, Reason: &audit.Reason{Code: code, Text: code}, Targets: targets})
+	h.add(t, audit.Record{
+		Type: audit.RemediationDecided, Episode: ep, Policy: policy, Remediation: rem, Mode: mode,
+		Verdict: verdict, Reason: &audit.Reason{Code: code, Text: code}, Targets: targets,
+	})
 }
 
 func (h *history) started(t time.Time, rem, policy, target string, step int) {
-	h.add(t, audit.Record{Type: audit.StepStarted, Remediation: rem, Policy: policy, Target: target, Step: &step, Uses: "docker.restart",
-		Data: audit.JSON(ledger.StepData{Phase: "steps"})})
+	h.add(t, audit.Record{
+		Type: audit.StepStarted, Remediation: rem, Policy: policy, Target: target, Step: &step, Uses: "docker.restart",
+		Data: audit.JSON(ledger.StepData{Phase: "steps"}),
+	})
 }
 
 func (h *history) finished(t time.Time, rem, policy, target string, step int, cancelled bool) {
-	h.add(t, audit.Record{Type: audit.StepFinished, Remediation: rem, Policy: policy, Target: target, Step: &step, Uses: "docker.restart",
-		Data: audit.JSON(ledger.StepData{Phase: "steps", Cancelled: cancelled})})
+	h.add(t, audit.Record{
+		Type: audit.StepFinished, Remediation: rem, Policy: policy, Target: target, Step: &step, Uses: "docker.restart",
+		Data: audit.JSON(ledger.StepData{Phase: "steps", Cancelled: cancelled}),
+	})
 }
 
 func (h *history) closed(t time.Time, rem, outcome, mode string, d ledger.ClosedData) {

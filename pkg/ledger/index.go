@@ -38,8 +38,8 @@ func (us uses) drop(remediation, target, phase string, step int) *use {
 	var found *use
 	for _, t := range []string{target, ""} {
 		list := us[useKey{t, false}]
-		for i := len(list) - 1; i >= 0; i-- {
-			if u := list[i]; u.remediation == remediation && u.target == target && u.phase == phase && u.step == step {
+		for i, l := range slices.Backward(list) {
+			if u := l; u.remediation == remediation && u.target == target && u.phase == phase && u.step == step {
 				us[useKey{t, false}] = slices.Delete(list, i, i+1)
 				found = u
 				break
@@ -58,8 +58,8 @@ func (us uses) since(target string, planned bool, t time.Time, fn func(*use) boo
 	}
 	for _, k := range lists {
 		list := us[k]
-		for i := len(list) - 1; i >= 0; i-- {
-			u := list[i]
+		for _, u := range slices.Backward(list) {
+
 			if !t.IsZero() && u.last.Add(skew).Before(t) {
 				break
 			}

@@ -40,8 +40,8 @@ func anyRecord(t *rapid.T, seq uint64, now time.Time) *audit.Record {
 		r.Step = &step
 	}
 	if rapid.IntRange(0, 9).Draw(t, "has alert") > 0 {
-		start := t0.Add(time.Duration(rapid.IntRange(-30, 30).Draw(t, "start")) * min)
-		r.Alert = &alert.Alert{Status: alert.Firing, Fingerprint: fp, StartsAt: start, EndsAt: start.Add(5 * min)}
+		start := t0.Add(time.Duration(rapid.IntRange(-30, 30).Draw(t, "start")) * minute)
+		r.Alert = &alert.Alert{Status: alert.Firing, Fingerprint: fp, StartsAt: start, EndsAt: start.Add(5 * minute)}
 	}
 	return r
 }
@@ -58,8 +58,10 @@ func anyHistory(t *rapid.T) []*audit.Record {
 
 // answers is everything that guards ask, in one comparable value.
 func answers(l *ledger.Ledger, now time.Time) map[string]any {
-	out := map[string]any{"episodes": l.Episodes(false), "remediations": l.Remediations(nil), "pauses": l.Pauses(now),
-		"mode": l.LastMode(), "unprocessed": len(l.Unprocessed())}
+	out := map[string]any{
+		"episodes": l.Episodes(false), "remediations": l.Remediations(nil), "pauses": l.Pauses(now),
+		"mode": l.LastMode(), "unprocessed": len(l.Unprocessed()),
+	}
 	for _, mode := range []string{ledger.Live, ledger.DryRun} {
 		v := l.View(mode)
 		for _, tgt := range []string{"x", "y", ""} {
@@ -106,7 +108,7 @@ func TestView_EffectsEqualAScan(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := ledger.New()
 		l.Apply(anyHistory(t))
-		since := t0.Add(time.Duration(rapid.IntRange(-10, 120).Draw(t, "since")) * min)
+		since := t0.Add(time.Duration(rapid.IntRange(-10, 120).Draw(t, "since")) * minute)
 		for _, tgt := range []string{"x", "y", ""} {
 			want := 0
 			for _, r := range l.Remediations(nil) {

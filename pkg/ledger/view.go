@@ -81,8 +81,8 @@ func (v View) LastSuccess(policy, target, self string) (Effect, bool) {
 			continue
 		}
 		list := v.l.wins[winKey{policy, target, planned}]
-		for i := len(list) - 1; i >= 0; i-- {
-			r := list[i]
+		for _, r := range slices.Backward(list) {
+
 			if r.ClosedAt.Add(skew).Before(best.Time) {
 				break
 			}

@@ -16,21 +16,21 @@ func TestView_EffectsCountARemediationOnceByItsLastEnd(t *testing.T) {
 	h := newHistory()
 	h.decided(at(0), "e-1", "P", "r-1", "allowed", ledger.Live, target, "docker:local/b")
 	h.started(at(0), "r-1", "P", target, 0)
-	h.finished(at(1*min), "r-1", "P", target, 0, false)
-	h.started(at(20*min), "r-1", "P", target, 1)
-	h.finished(at(30*min), "r-1", "P", target, 1, false)
-	h.started(at(40*min), "r-1", "P", "docker:local/b", 2)
+	h.finished(at(1*minute), "r-1", "P", target, 0, false)
+	h.started(at(20*minute), "r-1", "P", target, 1)
+	h.finished(at(30*minute), "r-1", "P", target, 1, false)
+	h.started(at(40*minute), "r-1", "P", "docker:local/b", 2)
 
 	v := h.l.View(ledger.Live)
-	require.Equal(t, []time.Time{at(30 * min)}, v.Effects(target, "", at(0)))
-	require.Equal(t, []time.Time{at(40 * min)}, v.Effects("docker:local/b", "", at(0)), "one under way counts from its start")
-	require.Equal(t, []time.Time{at(40 * min)}, v.Effects("", "", at(0)))
-	require.Empty(t, v.Effects(target, "", at(30*min)), "a window is open at its beginning")
+	require.Equal(t, []time.Time{at(30 * minute)}, v.Effects(target, "", at(0)))
+	require.Equal(t, []time.Time{at(40 * minute)}, v.Effects("docker:local/b", "", at(0)), "one under way counts from its start")
+	require.Equal(t, []time.Time{at(40 * minute)}, v.Effects("", "", at(0)))
+	require.Empty(t, v.Effects(target, "", at(30*minute)), "a window is open at its beginning")
 	require.Empty(t, v.Effects(target, "r-1", at(0)), "its own effects never count")
 
 	last, ok := v.LastEffect(target, "")
 	require.True(t, ok)
-	require.Equal(t, ledger.Effect{Time: at(30 * min), Remediation: "r-1", Policy: "P"}, last)
+	require.Equal(t, ledger.Effect{Time: at(30 * minute), Remediation: "r-1", Policy: "P"}, last)
 	_, ok = v.LastEffect(target, "r-1")
 	require.False(t, ok)
 	require.True(t, v.HadEffect("r-1"))
@@ -42,13 +42,13 @@ func TestView_CancelledIntentNeverHappened(t *testing.T) {
 	h.firing(at(0), "e-1", "fp", at(0), ledger.CauseWebhook)
 	h.decided(at(0), "e-1", "P", "r-1", "allowed", ledger.Live, target)
 	h.started(at(0), "r-1", "P", target, 0)
-	h.finished(at(1*min), "r-1", "P", target, 0, true)
-	h.closed(at(2*min), "r-1", "succeeded", ledger.Live, ledger.ClosedData{})
+	h.finished(at(1*minute), "r-1", "P", target, 0, true)
+	h.closed(at(2*minute), "r-1", "succeeded", ledger.Live, ledger.ClosedData{})
 
 	v := h.l.View(ledger.Live)
 	_, ok := v.LastEffect(target, "")
 	require.False(t, ok)
-	require.Empty(t, v.Effects("", "", at(-min)))
+	require.Empty(t, v.Effects("", "", at(-minute)))
 	_, ok = v.LastSuccess("P", target, "")
 	require.False(t, ok)
 	require.Zero(t, v.Attempts("P", "e-1", ""))
@@ -62,11 +62,11 @@ func TestView_AttemptsOfEachJoinedEpisode(t *testing.T) {
 	h.firing(at(0), "e-3", "c", at(0), ledger.CauseWebhook)
 	h.firing(at(0), "e-4", "d", at(0), ledger.CauseWebhook)
 	h.decided(at(0), "e-1", "P", "r-1", "allowed", ledger.Live, target)
-	h.started(at(1*min), "r-1", "P", target, 0)
-	h.decided(at(2*min), "e-2", "P", "r-1", "joined", ledger.Live, target) // after the effect
-	h.finished(at(3*min), "r-1", "P", target, 0, false)
-	h.closed(at(4*min), "r-1", "failed", ledger.Live, ledger.ClosedData{Episodes: []string{"e-1", "e-2", "e-3"}})
-	h.decided(at(5*min), "e-4", "P", "r-1", "joined", ledger.Live, target) // too late
+	h.started(at(1*minute), "r-1", "P", target, 0)
+	h.decided(at(2*minute), "e-2", "P", "r-1", "joined", ledger.Live, target) // after the effect
+	h.finished(at(3*minute), "r-1", "P", target, 0, false)
+	h.closed(at(4*minute), "r-1", "failed", ledger.Live, ledger.ClosedData{Episodes: []string{"e-1", "e-2", "e-3"}})
+	h.decided(at(5*minute), "e-4", "P", "r-1", "joined", ledger.Live, target) // too late
 
 	v := h.l.View(ledger.Live)
 	for ep, want := range map[string]int{"e-1": 1, "e-2": 1, "e-3": 1, "e-4": 0, "unknown": 0} {
@@ -81,8 +81,8 @@ func TestView_GracefulStopIsNoAttemptButAnEffect(t *testing.T) {
 	h.firing(at(0), "e-1", "fp", at(0), ledger.CauseWebhook)
 	h.decided(at(0), "e-1", "P", "r-1", "allowed", ledger.Live, target)
 	h.started(at(0), "r-1", "P", target, 0)
-	h.finished(at(1*min), "r-1", "P", target, 0, false)
-	h.closed(at(1*min), "r-1", "interrupted", ledger.Live, ledger.ClosedData{Intents: 1, Shutdown: true})
+	h.finished(at(1*minute), "r-1", "P", target, 0, false)
+	h.closed(at(1*minute), "r-1", "interrupted", ledger.Live, ledger.ClosedData{Intents: 1, Shutdown: true})
 
 	v := h.l.View(ledger.Live)
 	require.Zero(t, v.Attempts("P", "e-1", ""))
@@ -102,7 +102,7 @@ func TestView_SettlesAfterWhatEndedWell(t *testing.T) {
 		got, ok := h.l.View(ledger.Live).LastSuccess("P", target, "")
 		require.Equal(t, want, ok, outcome)
 		if ok {
-			require.Equal(t, at(2*min), got.Time)
+			require.Equal(t, at(2*minute), got.Time)
 		}
 		_, ok = h.l.View(ledger.Live).LastSuccess("P", "docker:local/b", "")
 		require.False(t, ok, "a target that was not touched")
@@ -113,7 +113,7 @@ func TestView_PlannedWorkCountsInDryRunOnly(t *testing.T) {
 	h := newHistory()
 	h.firing(at(0), "e-1", "fp", at(0), ledger.CauseWebhook)
 	h.decided(at(0), "e-1", "P", "r-1", "allowed", ledger.DryRun, target)
-	h.closed(at(1*min), "r-1", "planned", ledger.DryRun, ledger.ClosedData{Planned: []string{target, target}})
+	h.closed(at(1*minute), "r-1", "planned", ledger.DryRun, ledger.ClosedData{Planned: []string{target, target}})
 
 	dry, live := h.l.View(ledger.DryRun), h.l.View(ledger.Live)
 	got, ok := dry.LastEffect(target, "")
@@ -130,7 +130,7 @@ func TestView_PlannedWorkCountsInDryRunOnly(t *testing.T) {
 	_, ok = live.LastSuccess("P", target, "")
 	require.False(t, ok)
 
-	h.worked(at(10*min), "e-1", "P", "r-2", target, "succeeded")
+	h.worked(at(10*minute), "e-1", "P", "r-2", target, "succeeded")
 	got, _ = dry.LastEffect(target, "")
 	require.Equal(t, "r-2", got.Remediation, "a dry run reads what really happened, too")
 	require.Len(t, dry.Effects("", "", at(0)), 2)
@@ -142,7 +142,7 @@ func TestView_FinalEndsThePolicyForTheEpisode(t *testing.T) {
 		h := newHistory()
 		h.firing(at(0), "e-1", "fp", at(0), ledger.CauseWebhook)
 		h.decided(at(0), "e-1", "P", "r-1", "allowed", ledger.Live, target)
-		h.closed(at(1*min), "r-1", outcome, ledger.Live, ledger.ClosedData{})
+		h.closed(at(1*minute), "r-1", outcome, ledger.Live, ledger.ClosedData{})
 		_, live := h.l.View(ledger.Live).Final("P", "e-1")
 		_, dry := h.l.View(ledger.DryRun).Final("P", "e-1")
 		require.Equal(t, want, live, outcome)
@@ -151,7 +151,7 @@ func TestView_FinalEndsThePolicyForTheEpisode(t *testing.T) {
 	h := newHistory()
 	h.firing(at(0), "e-1", "fp", at(0), ledger.CauseWebhook)
 	h.decided(at(0), "e-1", "P", "r-1", "allowed", ledger.DryRun, target)
-	h.closed(at(1*min), "r-1", "escalated", ledger.DryRun, ledger.ClosedData{})
+	h.closed(at(1*minute), "r-1", "escalated", ledger.DryRun, ledger.ClosedData{})
 	_, live := h.l.View(ledger.Live).Final("P", "e-1")
 	require.False(t, live, "what a dry run came to does not bind live")
 	_, dry := h.l.View(ledger.DryRun).Final("P", "e-1")
@@ -161,33 +161,35 @@ func TestView_FinalEndsThePolicyForTheEpisode(t *testing.T) {
 func TestView_Pauses(t *testing.T) {
 	h := newHistory()
 	pause := func(scope string, until time.Time) {
-		h.add(at(0), audit.Record{Type: audit.ControlPaused, Actor: "user:alice",
-			Data: audit.JSON(ledger.PauseData{Scope: scope, Reason: "work", Until: until})})
+		h.add(at(0), audit.Record{
+			Type: audit.ControlPaused, Actor: "user:alice",
+			Data: audit.JSON(ledger.PauseData{Scope: scope, Reason: "work", Until: until}),
+		})
 	}
 	v := h.l.View(ledger.Live)
-	pause("target:"+target, at(10*min))
-	_, ok := v.Paused(at(1*min), "P", nil)
+	pause("target:"+target, at(10*minute))
+	_, ok := v.Paused(at(1*minute), "P", nil)
 	require.False(t, ok)
-	p, ok := v.Paused(at(1*min), "P", []string{target})
+	p, ok := v.Paused(at(1*minute), "P", []string{target})
 	require.True(t, ok)
-	require.Equal(t, ledger.Pause{Scope: "target:" + target, Reason: "work", Actor: "user:alice", Since: at(0), Until: at(10 * min)}, p)
-	_, ok = v.Paused(at(10*min), "P", []string{target})
+	require.Equal(t, ledger.Pause{Scope: "target:" + target, Reason: "work", Actor: "user:alice", Since: at(0), Until: at(10 * minute)}, p)
+	_, ok = v.Paused(at(10*minute), "P", []string{target})
 	require.False(t, ok, "it has run out")
 
 	pause("policy:P", time.Time{})
-	_, ok = v.Paused(at(20*min), "P", nil)
+	_, ok = v.Paused(at(20*minute), "P", nil)
 	require.True(t, ok)
-	_, ok = v.Paused(at(20*min), "Q", nil)
+	_, ok = v.Paused(at(20*minute), "Q", nil)
 	require.False(t, ok)
-	require.Len(t, h.l.Pauses(at(20*min)), 1)
-	h.add(at(21*min), audit.Record{Type: audit.ControlResumed, Data: audit.JSON(ledger.PauseData{Scope: "policy:P"})})
-	require.Empty(t, h.l.Pauses(at(22*min)))
+	require.Len(t, h.l.Pauses(at(20*minute)), 1)
+	h.add(at(21*minute), audit.Record{Type: audit.ControlResumed, Data: audit.JSON(ledger.PauseData{Scope: "policy:P"})})
+	require.Empty(t, h.l.Pauses(at(22*minute)))
 }
 
 func TestRemediation_States(t *testing.T) {
 	h := newHistory()
 	h.decided(at(0), "e-1", "P", "r-1", "allowed", ledger.Live, target)
-	h.started(at(1*min), "r-1", "P", target, 0)
+	h.started(at(1*minute), "r-1", "P", target, 0)
 	r, ok := h.l.Remediation("r-1")
 	require.True(t, ok)
 	require.Equal(t, ledger.Running, r.State)
@@ -195,18 +197,18 @@ func TestRemediation_States(t *testing.T) {
 	require.True(t, open)
 	require.Equal(t, target, in.Target)
 
-	h.finished(at(2*min), "r-1", "P", target, 0, false)
-	h.add(at(3*min), audit.Record{Type: audit.RemediationHeld, Remediation: "r-1", Reason: &audit.Reason{Code: "paused"}})
+	h.finished(at(2*minute), "r-1", "P", target, 0, false)
+	h.add(at(3*minute), audit.Record{Type: audit.RemediationHeld, Remediation: "r-1", Reason: &audit.Reason{Code: "paused"}})
 	r, _ = h.l.Remediation("r-1")
 	require.Equal(t, ledger.Held, r.State)
 	_, open = r.OpenIntent()
 	require.False(t, open)
-	h.add(at(4*min), audit.Record{Type: audit.ControlResumed, Remediation: "r-1"})
+	h.add(at(4*minute), audit.Record{Type: audit.ControlResumed, Remediation: "r-1"})
 	r, _ = h.l.Remediation("r-1")
 	require.Equal(t, ledger.Running, r.State)
-	h.add(at(5*min), audit.Record{Type: audit.RemediationVerified, Remediation: "r-1"})
-	h.closed(at(5*min), "r-1", "succeeded", ledger.Live, ledger.ClosedData{})
-	h.add(at(6*min), audit.Record{Type: audit.RemediationEffect, Remediation: "r-1", Effect: "effective"})
+	h.add(at(5*minute), audit.Record{Type: audit.RemediationVerified, Remediation: "r-1"})
+	h.closed(at(5*minute), "r-1", "succeeded", ledger.Live, ledger.ClosedData{})
+	h.add(at(6*minute), audit.Record{Type: audit.RemediationEffect, Remediation: "r-1", Effect: "effective"})
 	r, _ = h.l.Remediation("r-1")
 	require.Equal(t, ledger.Closed, r.State)
 	require.True(t, r.Verified)
@@ -218,17 +220,17 @@ func TestRemediation_States(t *testing.T) {
 func TestLedger_ClockSetBackClampsTheFutureOnce(t *testing.T) {
 	h := newHistory()
 	h.firing(at(0), "e-1", "fp", at(0), ledger.CauseWebhook)
-	h.worked(at(1000*time.Hour), "e-1", "P", "r-1", target, "succeeded") // the clock was wrong
-	h.firing(at(5*min), "e-2", "other", at(5*min), ledger.CauseWebhook)  // it was set right
+	h.worked(at(1000*time.Hour), "e-1", "P", "r-1", target, "succeeded")      // the clock was wrong
+	h.firing(at(5*minute), "e-2", "other", at(5*minute), ledger.CauseWebhook) // it was set right
 
 	v := h.l.View(ledger.Live)
 	last, ok := v.LastEffect(target, "")
 	require.True(t, ok)
-	require.Equal(t, at(5*min), last.Time)
+	require.Equal(t, at(5*minute), last.Time)
 	won, _ := v.LastSuccess("P", target, "")
-	require.Equal(t, at(5*min), won.Time)
-	require.Empty(t, v.Effects(target, "", at(5*min)), "an hour later it will have left the window like any other")
-	require.Len(t, v.Effects(target, "", at(5*min-1)), 1)
+	require.Equal(t, at(5*minute), won.Time)
+	require.Empty(t, v.Effects(target, "", at(5*minute)), "an hour later it will have left the window like any other")
+	require.Len(t, v.Effects(target, "", at(5*minute-1)), 1)
 }
 
 // The journal writes no earlier time than its last: after the clock was set back by
@@ -237,30 +239,30 @@ func TestLedger_ClockEndsWaitsThatWouldMoveWithIt(t *testing.T) {
 	h := newHistory()
 	h.firing(at(0), "e-1", "fp", at(0), ledger.CauseWebhook)
 	h.worked(at(1000*time.Hour), "e-1", "P", "r-1", target, "succeeded")
-	h.l.Clock(at(5 * min))
+	h.l.Clock(at(5 * minute))
 	last, ok := h.l.View(ledger.Live).LastEffect(target, "")
 	require.True(t, ok)
-	require.Equal(t, at(5*min), last.Time)
+	require.Equal(t, at(5*minute), last.Time)
 
 	h.worked(at(1000*time.Hour), "e-1", "P", "r-2", target, "succeeded") // pinned to the journal's last time
-	h.l.Clock(at(30 * min))
-	h.l.Clock(at(60 * min))
+	h.l.Clock(at(30 * minute))
+	h.l.Clock(at(60 * minute))
 	v := h.l.View(ledger.Live)
-	require.Equal(t, []time.Time{at(5 * min), at(30 * min)}, v.Effects(target, "", at(0)), "each stays where it was first seen")
+	require.Equal(t, []time.Time{at(5 * minute), at(30 * minute)}, v.Effects(target, "", at(0)), "each stays where it was first seen")
 	won, _ := v.LastSuccess("P", target, "")
-	require.Equal(t, at(30*min), won.Time)
+	require.Equal(t, at(30*minute), won.Time)
 }
 
 func TestLedger_WrongClockDoesNotForget(t *testing.T) {
 	h := newHistory()
 	h.firing(at(0), "e-1", "fp", at(0), ledger.CauseWebhook)
 	h.worked(at(0), "e-1", "P", "r-1", target, "failed")
-	h.resolved(at(3*min), "e-1", "fp", at(0), at(3*min), ledger.CauseWebhook)
+	h.resolved(at(3*minute), "e-1", "fp", at(0), at(3*minute), ledger.CauseWebhook)
 	for i := len(h.recs); i < 999; i++ {
-		h.add(at(4*min), audit.Record{Type: audit.UpstreamChanged})
+		h.add(at(4*minute), audit.Record{Type: audit.UpstreamChanged})
 	}
 	h.add(at(9000*time.Hour), audit.Record{Type: audit.UpstreamChanged}) // prunes, with a wrong clock
-	h.firing(at(5*min), "e-2", "fp", at(5*min), ledger.CauseWebhook)
+	h.firing(at(5*minute), "e-2", "fp", at(5*minute), ledger.CauseWebhook)
 	require.Equal(t, 1, h.l.View(ledger.Live).Attempts("P", "e-2", ""))
 }
 
@@ -270,7 +272,7 @@ func TestLedger_ForgetsWhatNoGuardAsksAbout(t *testing.T) {
 		h.firing(at(0), "e-"+fp, fp, at(0), ledger.CauseWebhook)
 		h.worked(at(0), "e-"+fp, "P", "r-"+fp, "docker:local/"+fp, "escalated")
 	}
-	h.resolved(at(3*min), "e-short", "short", at(0), at(3*min), ledger.CauseWebhook)
+	h.resolved(at(3*minute), "e-short", "short", at(0), at(3*minute), ledger.CauseWebhook)
 	for range 3000 {
 		h.add(at(9*24*time.Hour), audit.Record{Type: audit.UpstreamChanged})
 	}

@@ -14,7 +14,9 @@ func TestModeMark_Evaluate(t *testing.T) {
 		{"no mode is a dry run", func(f *fixture) { f.in.Mode = "" }, dry},
 		{"live stays live", func(f *fixture) { f.in.StartedMode = policy.Live }, policy.Answer{Text: "live"}},
 		{"dry run stays dry run", func(f *fixture) { f.in.StartedMode = policy.DryRun }, dry},
-		{"became dry run meanwhile", func(f *fixture) { f.in.StartedMode, f.in.Mode = policy.Live, policy.DryRun },
-			policy.Answer{Code: policy.CodePaused, Text: "the mode was changed to dry-run meanwhile"}},
+		{
+			"became dry run meanwhile", func(f *fixture) { f.in.StartedMode, f.in.Mode = policy.Live, policy.DryRun },
+			policy.Answer{Code: policy.CodePaused, Text: "the mode was changed to dry-run meanwhile"},
+		},
 	})
 }

@@ -14,7 +14,7 @@ func TestPaused_Evaluate(t *testing.T) {
 	runGuard(t, policy.Paused{}, []guardCase{
 		{name: "nothing is paused"},
 		{"everything", func(f *fixture) { f.pause("global", time.Time{}) }, paused("global", time.Time{})},
-		{"this policy, for a while", func(f *fixture) { f.pause("policy:P", at(min)) }, paused("policy:P", at(min))},
+		{"this policy, for a while", func(f *fixture) { f.pause("policy:P", at(minute)) }, paused("policy:P", at(minute))},
 		{"this target", func(f *fixture) { f.pause("target:"+target, time.Time{}) }, paused("target:"+target, time.Time{})},
 		{"another policy", func(f *fixture) { f.pause("policy:Q", time.Time{}) }, policy.Answer{}},
 		{"another target", func(f *fixture) { f.pause("target:"+other, time.Time{}) }, policy.Answer{}},

@@ -21,25 +21,27 @@ func TestDecide_AllowsAndRecordsEveryGuardInOrder(t *testing.T) {
 		names = append(names, a.Guard)
 		require.Equal(t, policy.CodeAllowed, a.Code, a.Guard)
 	}
-	require.Equal(t, []string{"paused", "self", "mode", "resolved", "duplicate", "stale",
-		"target_busy", "settle", "cooldown", "attempts", "limits"}, names)
+	require.Equal(t, []string{
+		"paused", "self", "mode", "resolved", "duplicate", "stale",
+		"target_busy", "settle", "cooldown", "attempts", "limits",
+	}, names)
 }
 
 func TestDecide_FirstRefusalIsTheReason(t *testing.T) {
 	f := newFixture()
-	f.worked(at(-min), "r-1", "P", target, "succeeded") // settle, cooldown
+	f.worked(at(-minute), "r-1", "P", target, "succeeded") // settle, cooldown
 	d := policy.Decide(f.in)
 	require.Equal(t, "settle", d.Guard)
 	require.Equal(t, policy.CodeSettling, d.Code)
 	require.Equal(t, policy.Defer, d.Verdict)
-	require.Equal(t, at(14*min), d.Until)
+	require.Equal(t, at(14*minute), d.Until)
 	require.Len(t, d.Answers, len(policy.Guards), "the others are recorded all the same")
 	require.Equal(t, policy.CodeCooldown, d.Answers[8].Code)
 }
 
 func TestDecide_TwoMoments(t *testing.T) {
 	f := newFixture()
-	f.worked(at(-min), "r-1", "P", target, "failed")
+	f.worked(at(-minute), "r-1", "P", target, "failed")
 	f.in.Remediation, f.in.StartedMode = "r-2", policy.Live
 	require.Equal(t, policy.CodeCooldown, policy.DecideEffect(f.in).Code)
 	require.Equal(t, policy.CodeCooldown, policy.DecideAfterFirst(f.in).Code)
@@ -51,7 +53,7 @@ func TestDecide_TwoMoments(t *testing.T) {
 	f = newFixture()
 	f.in.Episode.Open = false
 	require.Equal(t, policy.CodeResolved, policy.DecideEffect(f.in).Code, "a resolution stops the first effect")
-	require.True(t, policy.DecideAfterFirst(f.in).Verdict == policy.Execute, "and none after it")
+	require.Equal(t, policy.DecideAfterFirst(f.in).Verdict, policy.Execute, "and none after it")
 
 	f = newFixture()
 	f.in.Policy.Settings.Attempts = 0
@@ -61,7 +63,7 @@ func TestDecide_TwoMoments(t *testing.T) {
 
 func TestDecide_DryRunSaysWhatLiveWould(t *testing.T) {
 	f := newFixture()
-	f.worked(at(-min), "r-1", "P", target, "failed")
+	f.worked(at(-minute), "r-1", "P", target, "failed")
 	live := policy.Decide(f.in)
 	f.in.Mode, f.in.History = policy.DryRun, f.l.View(string(policy.DryRun))
 	dry := policy.Decide(f.in)
@@ -73,12 +75,16 @@ func TestDecide_DryRunSaysWhatLiveWould(t *testing.T) {
 func TestCodes_AreTheContractsWithOneVerdictEach(t *testing.T) {
 	want := map[policy.Verdict][]policy.Code{
 		policy.Ignore: {"no_policy", "resolved", "duplicate", "joined", "stale", "own_alert"},
-		policy.Defer: {"too_young", "target_busy", "settling", "cooldown", "rate_limit", "breaker_open", "blast_radius",
-			"flapping", "storm", "alert_unknown"},
+		policy.Defer: {
+			"too_young", "target_busy", "settling", "cooldown", "rate_limit", "breaker_open", "blast_radius",
+			"flapping", "storm", "alert_unknown",
+		},
 		policy.AwaitApproval: {"approval"},
 		policy.Execute:       {"allowed"},
-		policy.Suppress: {"paused", "self", "time_interval", "upstream_incident", "upstream_unknown", "alert_firing", "policy_running",
-			"dependency", "quarantined", "stopped_by_person", "attempts", "silenced", "not_confirmed", "unconfirmable", "target_not_found"},
+		policy.Suppress: {
+			"paused", "self", "time_interval", "upstream_incident", "upstream_unknown", "alert_firing", "policy_running",
+			"dependency", "quarantined", "stopped_by_person", "attempts", "silenced", "not_confirmed", "unconfirmable", "target_not_found",
+		},
 	}
 	seen := map[policy.Code]bool{}
 	for v, codes := range want {

@@ -17,7 +17,7 @@ import (
 const (
 	target = "docker:local/a"
 	other  = "docker:local/b"
-	min    = time.Minute
+	minute = time.Minute
 )
 
 var t0 = time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
@@ -33,13 +33,13 @@ type fixture struct {
 
 func newFixture() *fixture {
 	f := &fixture{l: ledger.New()}
-	f.firing(at(-5*min), "e-1", "fp")
+	f.firing(at(-5*minute), "e-1", "fp")
 	e, _ := f.l.Episode("e-1")
 	f.in = &policy.Input{
 		Now: t0, Mode: policy.Live, Episode: e, History: f.l.View(ledger.Live),
 		Targets: []string{target}, Possible: []string{target},
 		Policy: &policy.Policy{Name: "P", On: policy.OnFiring, Settings: policy.Settings{
-			Cooldown: 10 * min, Settle: 15 * min, Attempts: 2, MaxAlertAge: 4 * time.Hour,
+			Cooldown: 10 * minute, Settle: 15 * minute, Attempts: 2, MaxAlertAge: 4 * time.Hour,
 			Limits: []policy.Limit{{Max: 3, Per: time.Hour}},
 		}},
 		GlobalLimits: []policy.Limit{{Max: 10, Per: time.Hour}},
@@ -56,8 +56,10 @@ func (f *fixture) apply(t time.Time, r audit.Record) {
 }
 
 func (f *fixture) firing(t time.Time, ep, fp string) {
-	f.apply(t, audit.Record{Type: audit.AlertFiring, Episode: ep,
-		Alert: &alert.Alert{Status: alert.Firing, Fingerprint: fp, StartsAt: t}})
+	f.apply(t, audit.Record{
+		Type: audit.AlertFiring, Episode: ep,
+		Alert: &alert.Alert{Status: alert.Firing, Fingerprint: fp, StartsAt: t},
+	})
 }
 
 // worked is a remediation of policy P for e-1 with one effect, ended at t.
@@ -72,8 +74,10 @@ func (f *fixture) worked(t time.Time, rem, pol, tgt, outcome string) {
 }
 
 func (f *fixture) pause(scope string, until time.Time) {
-	f.apply(at(-min), audit.Record{Type: audit.ControlPaused, Actor: "user:alice",
-		Data: audit.JSON(ledger.PauseData{Scope: scope, Reason: "maintenance", Until: until})})
+	f.apply(at(-minute), audit.Record{
+		Type: audit.ControlPaused, Actor: "user:alice",
+		Data: audit.JSON(ledger.PauseData{Scope: scope, Reason: "maintenance", Until: until}),
+	})
 }
 
 // guardCase is one answer of one guard: the zero want allows.

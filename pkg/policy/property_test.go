@@ -24,7 +24,7 @@ func TestLimits_NeverExceededInAnyWindow(t *testing.T) {
 		starts := map[string][]time.Time{}
 		now := t0
 		for i := range rapid.IntRange(1, 40).Draw(t, "asked") {
-			now = now.Add(time.Duration(rapid.IntRange(0, 40).Draw(t, "wait")) * min)
+			now = now.Add(time.Duration(rapid.IntRange(0, 40).Draw(t, "wait")) * minute)
 			tgt := rapid.SampledFrom([]string{target, other}).Draw(t, "target")
 			f.in.Now, f.in.Targets, f.in.Possible = now, []string{tgt}, []string{tgt}
 			if policy.Decide(f.in).Verdict != policy.Execute {
@@ -39,7 +39,7 @@ func TestLimits_NeverExceededInAnyWindow(t *testing.T) {
 			f.apply(now, audit.Record{Type: audit.RemediationDecided, Episode: "e-1", Policy: "P", Remediation: rem, Verdict: "execute"})
 			f.apply(now, audit.Record{Type: audit.StepStarted, Policy: "P", Remediation: rem, Target: tgt, Step: &step})
 			starts[tgt], starts[""] = append(starts[tgt], now), append(starts[""], now)
-			now = now.Add(time.Duration(rapid.IntRange(0, 20).Draw(t, "lasts")) * min)
+			now = now.Add(time.Duration(rapid.IntRange(0, 20).Draw(t, "lasts")) * minute)
 			f.apply(now, audit.Record{Type: audit.StepFinished, Policy: "P", Remediation: rem, Target: tgt, Step: &step})
 		}
 		for tgt, times := range starts {
@@ -59,12 +59,12 @@ func TestGuards_LiftAtUntil(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		f := newFixture()
 		for i := range rapid.IntRange(0, 6).Draw(t, "past") {
-			ago := time.Duration(rapid.IntRange(0, 90).Draw(t, "ago")) * min
-			f.worked(at(-90*min).Add(time.Duration(i)*time.Second-ago+90*min), fmt.Sprintf("r-%d", i),
+			ago := time.Duration(rapid.IntRange(0, 90).Draw(t, "ago")) * minute
+			f.worked(at(-90*minute).Add(time.Duration(i)*time.Second-ago+90*minute), fmt.Sprintf("r-%d", i),
 				rapid.SampledFrom([]string{"P", "Q"}).Draw(t, "policy"), rapid.SampledFrom([]string{target, other}).Draw(t, "target"),
 				rapid.SampledFrom([]string{"succeeded", "failed"}).Draw(t, "outcome"))
 		}
-		f.in.Now = at(2 * min) // after everything that was recorded
+		f.in.Now = at(2 * minute) // after everything that was recorded
 		for _, g := range []policy.Guard{policy.Settle{}, policy.Cooldown{}, policy.Limits{}} {
 			a := g.Evaluate(f.in)
 			if a.Allows() {

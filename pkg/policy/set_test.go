@@ -68,8 +68,10 @@ func TestPolicy_EmptySelectorNeverMeansEverything(t *testing.T) {
 
 var (
 	words = []string{"", "Down", "Up", "DownUp", "down", "Do", "A", "B", "n"}
-	exprs = []string{"Down|Up", "(Down|Up)", "D(own|o)?", "Do(wn)", "(?i)down", "[AB]", "[^A]", ".*", "", "Down.*", "|Down",
-		"(A|B|)(n|Up)?", "^Down$", "Do|Down|Up", "(?:Down(Up|))", "[[:upper:]]", "\\QDown\\E", "A{1}", "[A-Zn]", "Dow[n]", "(A|B)(A|B)"}
+	exprs = []string{
+		"Down|Up", "(Down|Up)", "D(own|o)?", "Do(wn)", "(?i)down", "[AB]", "[^A]", ".*", "", "Down.*", "|Down",
+		"(A|B|)(n|Up)?", "^Down$", "Do|Down|Up", "(?:Down(Up|))", "[[:upper:]]", "\\QDown\\E", "A{1}", "[A-Zn]", "Dow[n]", "(A|B)(A|B)",
+	}
 )
 
 func anyMatcher(t *rapid.T) *labels.Matcher {
@@ -89,8 +91,10 @@ func anyMatcher(t *rapid.T) *labels.Matcher {
 func anyPolicies(t *rapid.T) []*policy.Policy {
 	out := make([]*policy.Policy, rapid.IntRange(0, 8).Draw(t, "policies"))
 	for i := range out {
-		p := &policy.Policy{Name: fmt.Sprint(i), Continue: rapid.Bool().Draw(t, "continue"),
-			On: rapid.SampledFrom([]string{policy.OnFiring, policy.OnResolved}).Draw(t, "on")}
+		p := &policy.Policy{
+			Name: fmt.Sprint(i), Continue: rapid.Bool().Draw(t, "continue"),
+			On: rapid.SampledFrom([]string{policy.OnFiring, policy.OnResolved}).Draw(t, "on"),
+		}
 		for range rapid.IntRange(0, 3).Draw(t, "alternatives") {
 			var ms labels.Matchers
 			for range rapid.IntRange(0, 3).Draw(t, "matchers") {

@@ -1,6 +1,9 @@
 package policy
 
-import "time"
+import (
+	"maps"
+	"time"
+)
 
 // Verdict is what is to become of an episode under a policy (design §1).
 type Verdict string
@@ -89,9 +92,7 @@ func VerdictOf(c Code) Verdict {
 // Codes are all codes with their verdicts.
 func Codes() map[Code]Verdict {
 	out := make(map[Code]Verdict, len(verdicts))
-	for c, v := range verdicts {
-		out[c] = v
-	}
+	maps.Copy(out, verdicts)
 	return out
 }
 

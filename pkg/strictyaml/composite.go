@@ -40,7 +40,7 @@ func Keys(t reflect.Type) []string {
 func shapeOf(t reflect.Type) shape {
 	s := shape{fields: map[string]field{}}
 	s.add(t, nil)
-	if ny, ok := reflect.New(t).Interface().(NotYetKeys); ok {
+	if ny, ok := reflect.TypeAssert[NotYetKeys](reflect.New(t)); ok {
 		names := ny.NotYet()
 		for _, k := range sortedKeys(names) {
 			s.fields[k] = field{notYet: true, fix: names[k]}

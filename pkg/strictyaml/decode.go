@@ -74,9 +74,7 @@ func (d *decoder) at(n *yaml.Node, fix, format string, args ...any) {
 	d.mistakes = append(d.mistakes, At(n, fix, format, args...))
 }
 
-var (
-	nodeType = reflect.TypeFor[yaml.Node]()
-)
+var nodeType = reflect.TypeFor[yaml.Node]()
 
 // value decodes one node. path names it in messages, "" at the top.
 func (d *decoder) value(path string, n *yaml.Node, v reflect.Value) {

@@ -3,7 +3,6 @@
 package audittest
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -124,7 +123,7 @@ func readBack(t *testing.T, s Suite) {
 		require.NoError(t, err)
 		require.Equal(t, want[i].Hash, hash)
 	}
-	require.Equal(t, l.Head(), audit.Head{Replica: l.Replica(), Seq: 7, Hash: want[6].Hash})
+	require.Equal(t, audit.Head{Replica: l.Replica(), Seq: 7, Hash: want[6].Hash}, l.Head())
 }
 
 func reopen(t *testing.T, s Suite) {
@@ -282,6 +281,6 @@ func slowReader(t *testing.T, s Suite) {
 	}
 	require.NoError(t, hold(20))
 	require.True(t, slices.IsSortedFunc(collect(t, l, audit.Filter{}), func(a, b audit.Stored) int {
-		return bytes.Compare([]byte(a.Record.Time.Format(audit.TimeLayout)), []byte(b.Record.Time.Format(audit.TimeLayout)))
+		return a.Record.Time.Compare(b.Record.Time.Time)
 	}))
 }

@@ -50,7 +50,7 @@ func openOn(t *testing.T, dir string, reserve int64) (*Store, *audit.Log) {
 // untilUnavailable appends typical records one by one until one is refused.
 func untilUnavailable(t *testing.T, l *audit.Log) int {
 	t.Helper()
-	for n := 0; n < 100_000; n++ {
+	for n := range 100_000 {
 		if err := l.Append(t.Context(), audittest.Record(n)); err != nil {
 			require.ErrorIs(t, err, audit.ErrUnavailable)
 			require.ErrorContains(t, err, "database or disk is full")

@@ -39,8 +39,7 @@ func (s *Store) Append(ctx context.Context, batch []audit.Stored) error {
 }
 
 func codeOf(err error) int {
-	var e *sqlite3.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*sqlite3.Error](err); ok {
 		return e.Code()
 	}
 	return 0

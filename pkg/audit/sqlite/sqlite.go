@@ -62,8 +62,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Replica != "" && !goodReplica.MatchString(o.Replica) {
 		return nil, fmt.Errorf("replica %q: want lower-case letters, digits and dashes", o.Replica)
 	}
-	if real, err := filepath.EvalSymlinks(o.Path); err == nil {
-		o.Path = real // the lock lies beside the store, whatever the name that led to it
+	if path, err := filepath.EvalSymlinks(o.Path); err == nil {
+		o.Path = path // the lock lies beside the store, whatever the name that led to it
 	}
 	s := &Store{opts: o}
 	if o.ReadOnly {

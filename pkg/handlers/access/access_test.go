@@ -1,6 +1,7 @@
 package access_test
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -104,7 +105,7 @@ func TestNew_Refusals(t *testing.T) {
 }
 
 func request(token string) *http.Request {
-	r := httptest.NewRequest(http.MethodGet, "http://remediator.example:9095/", nil)
+	r := httptest.NewRequestWithContext(context.Background(), http.MethodGet, "http://remediator.example:9095/", nil)
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
 	}

@@ -149,8 +149,7 @@ func (c *Client) Stream(ctx context.Context, method, path string, body any) (io.
 
 // unwrapURL drops the address that url.Error adds: the socket's is made up.
 func unwrapURL(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
+	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Err
 	}
 	return err

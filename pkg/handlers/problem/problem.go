@@ -6,6 +6,7 @@ package problem
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 	"time"
@@ -75,12 +76,10 @@ func (p *Problem) Unwrap() error { return p.Err }
 // Write sends the problem as the whole response.
 func (p *Problem) Write(w http.ResponseWriter) {
 	h := w.Header()
-	for name, values := range p.Headers {
-		h[name] = values
-	}
+	maps.Copy(h, p.Headers)
 	h.Set("Content-Type", ContentType)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(p.Status)
-	_ = json.NewEncoder(w).Encode(p) // the peer is gone, there is nobody to tell
+	_ = json.NewEncoder(w).Encode(p) //nolint:errchkjson // the peer is gone, there is nobody to tell
 }
