@@ -13,7 +13,7 @@ import (
 // trailing dot stands for a whole technology.
 var notYet = []string{
 	"docker.update_memory", "docker.prune", "docker.exec", "docker.run", "docker.stats", "docker.env", "docker.disk_usage",
-	"postgres.", "redis.", "http.request", "tls.expiry", "host.disk", "prometheus.query", "command", "notify",
+	"postgres.", "redis.", "tls.expiry", "host.disk", "prometheus.query", "command", "notify",
 }
 
 // NotYet says whether a name is a kind that remediator will have and has not.

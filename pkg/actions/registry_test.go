@@ -36,7 +36,7 @@ func TestRegistry_RefusesDoubleAndIncompleteKinds(t *testing.T) {
 func TestNotYet_KnowsTheKindsOfTheContractThatAreNotBuilt(t *testing.T) {
 	for _, name := range []string{
 		"docker.update_memory", "docker.prune", "docker.exec", "docker.run", "docker.stats", "docker.env", "docker.disk_usage",
-		"postgres.terminate_idle", "postgres.ready", "redis.ping", "http.request", "tls.expiry", "host.disk", "prometheus.query", "command", "notify",
+		"postgres.terminate_idle", "postgres.ready", "redis.ping", "tls.expiry", "host.disk", "prometheus.query", "command", "notify",
 	} {
 		require.True(t, actions.NotYet(name), name)
 	}

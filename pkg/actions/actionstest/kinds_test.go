@@ -2,6 +2,7 @@ package actionstest_test
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"github.com/stellarescrow/remediator/pkg/actions/diagnose"
 	"github.com/stellarescrow/remediator/pkg/actions/docker"
 	"github.com/stellarescrow/remediator/pkg/actions/httpget"
+	"github.com/stellarescrow/remediator/pkg/actions/httprequest"
 	"github.com/stellarescrow/remediator/pkg/actions/tell"
 	"github.com/stellarescrow/remediator/pkg/alert"
 	"github.com/stellarescrow/remediator/test/lab"
@@ -60,11 +62,22 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
+func (w *world) entries() []httpget.Entry {
+	return []httpget.Entry{{Name: "api", Service: "api", URL: w.url, Bearer: secret}}
+}
+
+// hands of the whole program.
+func (w *world) hands() actions.Hands {
+	all := w.engines.Hands()
+	maps.Copy(all, httprequest.Hands(w.entries(), w.engines))
+	return actions.NewHands(all)
+}
+
 // kinds of the whole program, by name.
 func (w *world) kinds(t *testing.T) *actions.Registry {
 	t.Helper()
-	entries := []httpget.Entry{{Name: "api", Service: "api", URL: w.url, Bearer: secret}}
-	r, err := actions.NewRegistry(w.engines.Kinds(), httpget.Kinds(entries, w.engines), tell.Kinds([]string{"oncall"}), diagnose.Kinds(w.engines, w.firing))
+	entries := w.entries()
+	r, err := actions.NewRegistry(w.engines.Kinds(), httpget.Kinds(entries, w.engines), httprequest.Kinds(entries, w.engines), tell.Kinds([]string{"oncall"}), diagnose.Kinds(w.engines, w.firing))
 	require.NoError(t, err)
 	return r
 }
@@ -100,6 +113,7 @@ var with = map[string]string{
 	"docker.state":   "{service: idle, is: created}",
 	"docker.logs":    "{service: api, match: no such line}",
 	"http.get":       "{http: api, path: '/health', timeout: 2s}",
+	"http.request":   "{http: api, method: POST, path: '/control/log', body: 'line={{ .Labels.service }}'}",
 	"escalate":       "{reason: '{{ .Labels.service }} is down', to: [oncall]}",
 	"diagnose":       "{services: [api], tail: 10}",
 }
@@ -116,7 +130,7 @@ func TestKinds_Conform(t *testing.T) {
 			require.Contains(t, with, name, "a kind without a case")
 			kind, _ := registry.Lookup(name)
 			c := actionstest.Case{
-				Kind: kind, With: with[name], Hands: actions.NewHands(w.engines.Hands()), Effects: w.effects,
+				Kind: kind, With: with[name], Hands: w.hands(), Effects: w.effects,
 				Away: w.away(t), Hang: w.hang, Secrets: []string{secret},
 				Scope: actions.Scope{
 					Now: time.Now(), Policy: "p", Remediation: "r",
