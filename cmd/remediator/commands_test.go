@@ -30,6 +30,8 @@ var commandsByName = map[string]scriptCommand{
 	"payload":      payloadCommand,
 	"head":         headCommand,
 	"spacing":      spacingCommand,
+	"refused":      refusedCommand,
+	"one-by-one":   oneByOneCommand,
 	"exits":        exitsCommand,
 	"container":    containerCommand,
 	"accept":       acceptCommand,
@@ -83,11 +85,15 @@ func restartsCommand(ctx context.Context, s *scene, _ *testscript.TestScript, ar
 	return err
 }
 
-// daemon start [NAME=VALUE…] [ARG…] | stop | kill | signal HUP | ended CODE | log TEXT
+// daemon reserve | start [NAME=VALUE…] [ARG…] | start-at ADDRESS [ARG…] |
+// stop | kill | signal HUP | ended CODE | log TEXT
 func daemonCommand(ctx context.Context, s *scene, ts *testscript.TestScript, args []string) error {
 	switch args[0] {
-	case "start":
+	case "start", "start-at":
 		words, values := options(args[1:])
+		if args[0] == "start-at" {
+			s.at, words = words[0], words[1:]
+		}
 		var env []string
 		for name, value := range values {
 			env = append(env, name+"="+value)

@@ -140,3 +140,25 @@ func exitsCommand(ctx context.Context, s *scene, ts *testscript.TestScript, args
 	}
 	return nil
 }
+
+// one-by-one SERVICE: no container of the service went down while another one of
+// it was down.
+func oneByOneCommand(ctx context.Context, s *scene, _ *testscript.TestScript, args []string) error {
+	events, err := s.lab.Events(ctx, args[0])
+	if err != nil {
+		return err
+	}
+	down := map[string]bool{}
+	for _, e := range events {
+		switch e.Action {
+		case "die":
+			down[e.Container] = true
+		case "start":
+			delete(down, e.Container)
+		}
+		if len(down) > 1 {
+			return fmt.Errorf("%d containers were down at once", len(down))
+		}
+	}
+	return nil
+}

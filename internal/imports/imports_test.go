@@ -128,11 +128,11 @@ func load(t *testing.T) map[string][]string {
 			ImportPath string
 			Imports    []string
 		}
-		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+		err := dec.Decode(&p)
+		if errors.Is(err, io.EOF) {
 			return graph
-		} else {
-			require.NoError(t, err)
 		}
+		require.NoError(t, err)
 		for i, dep := range p.Imports {
 			p.Imports[i] = strings.TrimPrefix(dep, module)
 		}

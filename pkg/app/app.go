@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -249,8 +250,8 @@ func (a *App) Run(ctx context.Context, hup <-chan os.Signal) error {
 // Stop stops everything in the reverse order of its start.
 func (a *App) Stop(ctx context.Context) error {
 	var errs []error
-	for i := len(a.stops) - 1; i >= 0; i-- {
-		errs = append(errs, a.stops[i](ctx))
+	for _, stop := range slices.Backward(a.stops) {
+		errs = append(errs, stop(ctx))
 	}
 	a.stops = nil
 	return errors.Join(errs...)

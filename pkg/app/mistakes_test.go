@@ -34,7 +34,7 @@ func TestBuild_NamesTheKindsWhereOneIsUnknown(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := load(t, file(t, small+"  steps:\n  - {uses: \""+c.uses+"\"}\n"), configtest.Secrets)
 			_, err := app.Build(t.Context(), f, false)
-			require.ErrorContains(t, err, "7:12: "+c.message)
+			require.ErrorContains(t, err, "8:12: "+c.message)
 			require.ErrorContains(t, err, "fix: known here: ")
 			require.ErrorContains(t, err, "docker.healthy, docker.logs, docker.restart")
 			require.NotContains(t, err.Error(), configtest.Secrets["SECRET"])

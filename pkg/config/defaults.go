@@ -12,21 +12,18 @@ import (
 // DefaultHost is where a Docker engine is looked for.
 const DefaultHost = "unix:///var/run/docker.sock"
 
-//go:fix inline
-func ptr[T any](v T) *T { return new(v) }
-
 // defaults are the values of design §4 for what a file leaves out.
 func defaults() Config {
 	return Config{
 		Mode:    policy.DryRun,
 		Storage: Storage{Path: "data/remediator.db"},
 		Defaults: Guards{
-			Cooldown:    ptr(Duration(10 * time.Minute)),
-			Settle:      ptr(Duration(15 * time.Minute)),
+			Cooldown:    new(Duration(10 * time.Minute)),
+			Settle:      new(Duration(15 * time.Minute)),
 			Attempts:    new(2),
 			Limits:      []Limit{{Max: 3, Per: Duration(time.Hour)}, {Max: 7, Per: Duration(24 * time.Hour)}},
-			MaxAlertAge: ptr(Duration(4 * time.Hour)),
-			Deadline:    ptr(Duration(15 * time.Minute)),
+			MaxAlertAge: new(Duration(4 * time.Hour)),
+			Deadline:    new(Duration(15 * time.Minute)),
 		},
 		GlobalLimits: []Limit{{Max: 10, Per: Duration(time.Hour)}},
 		BlastRadius:  BlastRadius{MaxConcurrent: 1},

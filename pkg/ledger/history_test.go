@@ -1,7 +1,6 @@
 package ledger_test
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/stellarescrow/remediator/pkg/alert"
@@ -84,5 +83,3 @@ func (h *history) worked(t time.Time, ep, policy, rem, target, outcome string) {
 	h.finished(t.Add(time.Minute), rem, policy, target, 0, false)
 	h.closed(t.Add(2*time.Minute), rem, outcome, ledger.Live, ledger.ClosedData{Intents: 1})
 }
-
-func id(prefix string, n int) string { return fmt.Sprintf("%s-%d", prefix, n) }

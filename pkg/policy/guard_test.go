@@ -53,7 +53,7 @@ func TestDecide_TwoMoments(t *testing.T) {
 	f = newFixture()
 	f.in.Episode.Open = false
 	require.Equal(t, policy.CodeResolved, policy.DecideEffect(f.in).Code, "a resolution stops the first effect")
-	require.Equal(t, policy.DecideAfterFirst(f.in).Verdict, policy.Execute, "and none after it")
+	require.Equal(t, policy.Execute, policy.DecideAfterFirst(f.in).Verdict, "and none after it")
 
 	f = newFixture()
 	f.in.Policy.Settings.Attempts = 0

@@ -50,7 +50,6 @@ type demo struct {
 	daemon  *exec.Cmd
 	url     string
 	am      *lab.Alertmanager
-	payload string
 	records chan *audit.Record
 	follow  *exec.Cmd
 	printed sync.WaitGroup
