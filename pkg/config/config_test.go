@@ -155,7 +155,7 @@ func TestReport_ShowsAWindowOfALongLine(t *testing.T) {
 }
 
 func TestLoad_MasksSecretsWrittenIntoTheFile(t *testing.T) {
-	_, err := config.Load(write(t, "http: [{name: x, url: \"http://u:swordfish@h\", bearer: swordfish}]\n"), config.Options{})
-	require.ErrorContains(t, err, `unknown key "name"`)
+	_, err := config.Load(write(t, "http: [{nmae: x, url: \"http://u:swordfish@h\", bearer: swordfish}]\n"), config.Options{})
+	require.ErrorContains(t, err, `unknown key "nmae"`)
 	require.NotContains(t, err.Error(), "swordfish")
 }

@@ -106,7 +106,7 @@ func TestDecode_OfNothingSetsNothing(t *testing.T) {
 
 func TestDecode_CollectsMistakesWithPlaces(t *testing.T) {
 	for text, want := range map[string]string{
-		"name: x":                   `1:1: unknown key "name": did you mean "name"?`,
+		"nmae: x":                   `1:1: unknown key "nmae": did you mean "name"?`,
 		"zzzzzzz: x":                `1:1: unknown key "zzzzzzz": known here: count, free, items, kept, link, matchers, name, on, port, ratio, region, wait`,
 		"name: x\nname: y":          `2:1: key "name" is given twice, first on line 1: remove one of the two`,
 		"name:":                     `1:6: name has no value: write a value or remove the key`,
