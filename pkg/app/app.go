@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -204,8 +205,8 @@ func (a *App) reload(ctx context.Context, actor string) error {
 	if err != nil {
 		return err
 	}
-	if file.Config.Storage.Path != a.file.Config.Storage.Path || file.Config.Replica != a.file.Config.Replica || file.Config.Audit.Key != a.file.Config.Audit.Key {
-		return errors.New("storage, replica or audit.key changed: restart remediator for that")
+	if err := pinned(a.file.Config, file.Config); err != nil {
+		return err
 	}
 	built, err := Build(ctx, file, a.opts.DryRun)
 	if err != nil {
@@ -215,14 +216,38 @@ func (a *App) reload(ctx context.Context, actor string) error {
 	if err != nil {
 		return errors.Join(err, built.Close())
 	}
-	if err := a.engine.Reload(ctx, built.Snapshot, actor); err != nil {
+	// Where the caller gave up in the middle, the engine may have swapped all the same.
+	if err := a.engine.Reload(ctx, built.Snapshot, actor); err != nil && a.engine.Snapshot() != built.Snapshot {
 		return errors.Join(err, built.Close())
 	}
 	a.server.SwapAccess(guard)
-	// Running remediations may still use the old clients; they close themselves
-	// when idle.
+	old := a.built
 	a.file, a.built = file, built
+	// This ends idle connections only: running remediations may still use the old
+	// clients.
+	if err := old.Close(); err != nil {
+		a.log.Warn("clients of the configuration before were not closed", zap.Error(err))
+	}
 	return nil
+}
+
+// pinned refuses what the store, once open, cannot follow.
+func pinned(old, young config.Config) error {
+	var changed []string
+	for name, same := range map[string]bool{
+		"storage.path": old.Storage.Path == young.Storage.Path,
+		"replica":      old.Replica == young.Replica,
+		"audit.key":    old.Audit.Key == young.Audit.Key,
+	} {
+		if !same {
+			changed = append(changed, name)
+		}
+	}
+	if len(changed) == 0 {
+		return nil
+	}
+	slices.Sort(changed)
+	return fmt.Errorf("%s changed: restart remediator for that, or put it back", strings.Join(changed, ", "))
 }
 
 // Addr is where the daemon listens.
