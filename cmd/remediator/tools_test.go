@@ -19,7 +19,8 @@ import (
 func recordedPayload(name string) []byte { return payloads.Get(name) }
 
 // proxy read-only | refuse | allow | clear | violations N |
-// stall METHOD PATH DURATION [TIMES] | fail METHOD PATH STATUS |
+// stall METHOD PATH DURATION | fail METHOD PATH MESSAGE |
+// cut METHOD PATH: the engine does it, the connection ends without an answer |
 // remove METHOD PATH SERVICE: removes the service before the first such request.
 func proxyCommand(ctx context.Context, s *scene, _ *testscript.TestScript, args []string) error {
 	switch args[0] {
@@ -46,6 +47,8 @@ func proxyCommand(ctx context.Context, s *scene, _ *testscript.TestScript, args 
 		return err
 	case "fail":
 		s.proxy.AddRule(dockerproxy.Rule{Method: args[1], Path: args[2], Status: 500, Message: args[3]})
+	case "cut":
+		s.proxy.AddRule(dockerproxy.Rule{Method: args[1], Path: args[2], Cut: true})
 	case "remove":
 		removed := func() { _ = s.lab.Remove(context.WithoutCancel(ctx), args[3]) }
 		s.proxy.AddRule(dockerproxy.Rule{Method: args[1], Path: args[2], Times: 1, Before: removed})
