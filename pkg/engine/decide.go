@@ -236,7 +236,17 @@ func (e *Engine) decidedRecord(snap *Snapshot, p *policy.Policy, ep ledger.Episo
 		Alert: &a, Verdict: string(d.Verdict), Reason: &audit.Reason{Code: string(d.Code), Text: snap.RedactText(d.Text)},
 		Guards: Guards(d.Decision), Targets: d.possible,
 	}
+	if rb := bookOf(snap, p); rb != nil && d.allowed() && remediation != "" {
+		r.Data = audit.JSON(ledger.DecidedData{Book: rb.Hash})
+	}
 	return e.stamp(r, p, snap)
+}
+
+func bookOf(snap *Snapshot, p *policy.Policy) *Runbook {
+	if p == nil {
+		return nil
+	}
+	return snap.Runbooks[p.Name]
 }
 
 // Guards are the answers of a decision as records show them.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"strings"
 	"sync"
 	"testing"
@@ -412,5 +413,55 @@ func TestEngine_AResultThatCannotBeWrittenHoldsNothing(t *testing.T) {
 		require.NoError(t, b.send(firing("Down", time.Now())))
 		after(time.Minute)
 		require.Equal(t, 1, b.count("remediation.closed succeeded"))
+	})
+}
+
+// restart ends the bench's daemon as a crash would and starts another on the same
+// journal, with another configuration if one is given.
+func (b *bench) restart(snap *Snapshot) *bench {
+	h := &handle{memory: b.journal}
+	h.dead.Store(true)
+	b.e.journal = h
+	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+	defer cancel()
+	_ = b.e.Stop(ctx)
+	return start(b.t, b.w, snap, b.journal)
+}
+
+func TestEngine_ACrashBetweenTwoEffectsIsHeldAndAChangedPolicyCannotResumeIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		book := w.book(t, "Down", "api", "")
+		book.Hash = "before"
+		book.Steps = append(book.Steps, w.step(1, PhaseSteps, "fake.restart", "web"))
+		crash := make(chan struct{})
+		b := start(t, w, snapshot(w, policy.Live, book), nil)
+		b.journal.mu.Lock()
+		b.journal.fail = func(recs []*audit.Record) error {
+			if recs[len(recs)-1].Type == audit.StepStarted && *recs[len(recs)-1].Step == 1 {
+				close(crash)
+				return audit.ErrClosed
+			}
+			return nil
+		}
+		b.journal.mu.Unlock()
+		require.NoError(t, b.send(firing("Down", time.Now())))
+		<-crash
+		b.journal.mu.Lock()
+		b.journal.fail = nil
+		b.journal.mu.Unlock()
+		changed := w.book(t, "Down", "api", "")
+		changed.Hash = "after"
+		b = b.restart(snapshot(w, policy.Live, changed))
+		defer b.stop()
+		after(time.Minute)
+		require.Equal(t, []string{"api"}, w.effects())
+		require.Equal(t, 1, b.count("remediation.held"))
+		id := b.e.View().Active[0].ID
+		require.ErrorContains(t, b.e.Order(t.Context(), id, false, "user:ops", ""), "changed since it began")
+		require.NoError(t, b.e.Order(t.Context(), id, true, "user:ops", "by hand"))
+		after(time.Second)
+		require.Equal(t, 1, b.count("remediation.closed cancelled"))
+		require.Equal(t, []string{"api"}, w.effects())
 	})
 }

@@ -85,6 +85,9 @@ func (e *Engine) Order(ctx context.Context, id string, cancel bool, actor, reaso
 		}
 		return &StateError{ID: id, State: string(rem.State), Want: string(ledger.Held)}
 	}
+	if r.foreign && !cancel {
+		return &StateError{ID: id, State: "of a policy that was changed since it began", Want: "unchanged: cancel it"}
+	}
 	if r.state.Load() != stateHeld {
 		return &StateError{ID: id, State: r.stateName(), Want: string(ledger.Held)}
 	}

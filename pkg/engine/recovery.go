@@ -68,11 +68,11 @@ func (e *Engine) recoverOne(ctx context.Context, rem ledger.Remediation) {
 	case !rem.HadEffect():
 		r.began = false
 		r.close(ctx, interrupted)
-	case rb == nil || slices.ContainsFunc(rem.Intents, func(i ledger.Intent) bool { return i.Phase == PhaseOnFailure }):
+	case hasOpen && r.foreign, slices.ContainsFunc(rem.Intents, func(i ledger.Intent) bool { return i.Phase == PhaseOnFailure }):
 		e.endRecovered(ctx, r, interrupted)
 	case hasOpen && (!r.last(open.Step) || !recheckable(rb, open.Step)):
 		e.endRecovered(ctx, r, interrupted)
-	case hasOpen || r.last(rem.Intents[len(rem.Intents)-1].Step):
+	case hasOpen || !r.foreign && r.last(rem.Intents[len(rem.Intents)-1].Step):
 		// Only verifying was left, and verifying only reads.
 		e.resumeRun(ctx, r, func() *ending { return r.verifyRecovered(ctx, interrupted) })
 	default:
@@ -95,6 +95,9 @@ func (e *Engine) rebuild(ctx context.Context, rem ledger.Remediation, rb *Runboo
 		r.episodes = []string{""}
 	}
 	r.resumed, r.began = true, rem.HadEffect()
+	// A policy that was changed or removed meanwhile says nothing about what this
+	// remediation had begun.
+	r.foreign = rb == nil || rb.Hash != rem.Book
 	r.log = e.log.With(zap.String("remediation", r.id), zap.String("policy", rem.Policy), zap.String("fingerprint", ep.Fingerprint), zap.String("mode", rem.Mode))
 	for _, in := range rem.Intents {
 		if !in.Cancelled {
@@ -194,7 +197,7 @@ func (e *Engine) resumeRun(ctx context.Context, r *run, from func() *ending) {
 		end := from()
 		if end == nil { // resumed by an operator
 			end = r.through(ctx)
-		} else {
+		} else if !r.foreign { // on_failure of a changed policy is none of its business
 			end = r.failing(ctx, end)
 		}
 		r.close(ctx, end)

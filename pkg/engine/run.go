@@ -54,6 +54,7 @@ type run struct {
 	refusals []policy.Decision
 	skipped  map[string]bool // targets whose step a guard skipped
 	resumed  bool            // found after a crash
+	foreign  bool            // of a policy that has changed since: it can only be cancelled
 	fixed    *ledger.Episode // plan: the episode as it would be
 	looking  context.Context //nolint:containedctx // plan: instead of the engine's
 	asked    []CheckLine     // plan: what was asked

@@ -22,6 +22,8 @@ const (
 // Remediation is one attempt of one policy on one set of targets.
 type Remediation struct {
 	ID, Policy, Runbook, Severity, Mode, Config string
+	// Book identifies the text of the policy that it was started with.
+	Book string
 
 	Targets  []string
 	Episodes []string // joined ones included; the first asked for it
@@ -61,6 +63,11 @@ type StepData struct {
 	Services  []string `json:"services,omitempty"`
 }
 
+// DecidedData is the data of remediation.decided where it opens a remediation.
+type DecidedData struct {
+	Book string `json:"policy_hash,omitempty"`
+}
+
 // ClosedData is the data of remediation.closed.
 type ClosedData struct {
 	Episodes []string `json:"episodes,omitempty"`
@@ -94,8 +101,10 @@ func (l *Ledger) openRemediationLocked(r *audit.Record) {
 		if r.Verdict != "execute" {
 			return
 		}
+		var d DecidedData
+		_ = json.Unmarshal(r.Data, &d)
 		rem = &Remediation{
-			ID: r.Remediation, Policy: r.Policy, Runbook: r.Runbook, Severity: r.Severity, Mode: r.Mode,
+			Book: d.Book, ID: r.Remediation, Policy: r.Policy, Runbook: r.Runbook, Severity: r.Severity, Mode: r.Mode,
 			Config: r.Config, Targets: r.Targets, State: Running, OpenedAt: r.Time.Time, Reason: r.Reason,
 		}
 		l.rems[rem.ID] = rem
