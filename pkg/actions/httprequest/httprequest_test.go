@@ -146,7 +146,7 @@ func TestRequest_SendsWhatWasPlannedOnce(t *testing.T) {
 	got := s.got[0]
 	require.Equal(t, http.MethodPut, got.method)
 	require.Equal(t, "/api/jobs/indexer+%221%22?dry=0", got.uri)
-	require.Equal(t, `{"job": "indexer \"1\""}`, got.body)
+	require.JSONEq(t, `{"job": "indexer \"1\""}`, got.body)
 	require.Equal(t, "Bearer "+bearer, got.header.Get("Authorization"))
 	require.Equal(t, "application/json", got.header.Get("Content-Type"))
 	require.Equal(t, "rem-1-"+actions.Hash([]actions.Plan{p}), got.header.Get("Idempotency-Key"))

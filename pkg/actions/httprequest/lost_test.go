@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 
 	"github.com/stellarescrow/remediator/pkg/actions"
 )
@@ -22,7 +22,7 @@ import (
 func accept(t *testing.T, f func(net.Conn)) (url string, n *atomic.Int64) {
 	t.Helper()
 	n = &atomic.Int64{}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	done := make(chan struct{})
 	go func() {
@@ -72,10 +72,10 @@ func TestRequest_WhatWasSentAndNotAnsweredIsUnknownAndNotRepeated(t *testing.T) 
 
 func TestRequest_WhatWasNotSentIsUnreachable(t *testing.T) {
 	tls := httptest.NewUnstartedServer(http.NotFoundHandler())
-	tls.Config.ErrorLog = log.New(io.Discard, "", 0)
+	tls.Config.ErrorLog = zap.NewStdLog(zap.NewNop())
 	tls.StartTLS()
 	t.Cleanup(tls.Close)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, l.Close())
 	_, port, err := net.SplitHostPort(l.Addr().String())
