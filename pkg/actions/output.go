@@ -53,3 +53,24 @@ func wordEnd(s string) int {
 
 // wordStart is where the word that s ends in the middle of starts.
 func wordStart(s string) int { return strings.LastIndexFunc(s, breaks) + 1 }
+
+// Plan without secrets, for records and people. What is applied and hashed is the
+// plan itself.
+func (r *Redactor) Plan(p Plan) Plan {
+	p.Text = r.Text(p.Text)
+	if p.Args != nil {
+		p.Args, _ = r.value(p.Args).(map[string]any)
+	}
+	objects := make([]Object, len(p.Objects))
+	for i, o := range p.Objects {
+		o.ID, o.Name = r.Text(o.ID), r.Text(o.Name)
+		if o.Detail != nil {
+			o.Detail, _ = r.value(o.Detail).(map[string]any)
+		}
+		objects[i] = o
+	}
+	if p.Objects != nil {
+		p.Objects = objects
+	}
+	return p
+}

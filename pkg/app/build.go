@@ -74,7 +74,7 @@ func compile(f *config.File, engines *docker.Engines, forceDry bool) (*engine.Sn
 		snap.Mode = policy.DryRun
 	}
 	redactor := actions.NewRedactor(f.Secrets())
-	snap.Redact, snap.RedactText = redactor.Result, redactor.Text
+	snap.Redact, snap.RedactPlan, snap.RedactText = redactor.Result, redactor.Plan, redactor.Text
 	if am := f.Config.Alertmanager; am != nil {
 		client, err := alertmanager.New(am.URL, am.HTTP)
 		if err != nil {

@@ -160,7 +160,7 @@ func (r *run) intend(ctx context.Context, st *Step, p actions.Plan) (policy.Deci
 	}
 	rec := r.record(&audit.Record{
 		Type: audit.StepStarted, Step: &st.Index, Uses: st.Uses(), Target: first(p.Targets), Targets: p.Targets,
-		Plan: audit.JSON(p), PlanHash: actions.Hash([]actions.Plan{p}), Guards: Guards(d),
+		Plan: audit.JSON(r.snap.RedactPlan(p)), PlanHash: actions.Hash([]actions.Plan{p}), Guards: Guards(d),
 		Data: audit.JSON(ledger.StepData{Phase: st.Phase, ID: st.ID, Effect: true}),
 	})
 	budget, cancel := context.WithTimeout(ctx, IntentBudget)
@@ -260,7 +260,7 @@ func (r *run) carryOut(ctx context.Context, st *Step, p actions.Plan) *ending {
 	for _, t := range p.Targets {
 		r.touched[t] = true
 	}
-	r.log.Info("acting", zap.Int("step", st.Index), zap.String("uses", st.Uses()), zap.Strings("targets", p.Targets), zap.String("plan", p.Text))
+	r.log.Info("acting", zap.Int("step", st.Index), zap.String("uses", st.Uses()), zap.Strings("targets", p.Targets), zap.String("plan", r.snap.RedactText(p.Text)))
 	r.e.boundary("intended")
 	start := r.e.now()
 	res, trace, err := r.effect(ctx, st, p)

@@ -81,7 +81,7 @@ func TestEngine_FiresOnAfterSuccess(t *testing.T) {
 		b := start(t, w, snap, nil)
 		defer b.stop()
 		a := firing("Down", time.Now())
-		w.current[a.Fingerprint] = CurrentAlert{Alert: a, State: StateActive}
+		w.hold(a.Fingerprint, CurrentAlert{Alert: a, State: StateActive})
 		require.NoError(t, b.send(a))
 		after(14 * time.Minute)
 		require.Len(t, w.effects(), 1, "no second restart within settle")
@@ -107,7 +107,7 @@ func TestEngine_NotConfirmedIsTriedAgainQuietly(t *testing.T) {
 		b := start(t, w, snap, nil)
 		defer b.stop()
 		a := firing("Down", time.Now())
-		w.current[a.Fingerprint] = CurrentAlert{Alert: a, State: StateActive}
+		w.hold(a.Fingerprint, CurrentAlert{Alert: a, State: StateActive})
 		require.NoError(t, b.send(a))
 		after(2 * time.Hour)
 		want := []string{
@@ -171,7 +171,7 @@ func TestEngine_SilencedThenResolvedIsClosedByReconciliation(t *testing.T) {
 		b := start(t, w, snap, nil)
 		defer b.stop()
 		a := firing("Down", time.Now())
-		w.current[a.Fingerprint] = CurrentAlert{Alert: a, State: StateSuppressed}
+		w.hold(a.Fingerprint, CurrentAlert{Alert: a, State: StateSuppressed})
 		require.NoError(t, b.send(a))
 		after(6 * time.Minute)
 		w.symptom.Store(true)
@@ -193,12 +193,12 @@ func TestEngine_StoreAwayAbandonsTheIntent(t *testing.T) {
 		b := start(t, w, snapshot(w, policy.Live, w.book(t, "Down", "api", "")), nil)
 		defer b.stop()
 		until := time.Now().Add(20 * time.Second)
-		b.journal.fail = func(recs []*audit.Record) error {
+		b.journal.failing(func(recs []*audit.Record) error {
 			if recs[len(recs)-1].Type == audit.StepStarted && time.Now().Before(until) {
 				return errAway
 			}
 			return nil
-		}
+		})
 		require.NoError(t, b.send(firing("Down", time.Now())))
 		after(10 * time.Second)
 		require.Empty(t, w.effects(), "no effect without a durable intent")
@@ -402,14 +402,14 @@ func TestEngine_AResultThatCannotBeWrittenHoldsNothing(t *testing.T) {
 		w := newWorld()
 		b := start(t, w, snapshot(w, policy.Live, w.book(t, "Down", "api", "")), nil)
 		defer b.stop()
-		b.journal.fail = func(recs []*audit.Record) error {
+		b.journal.failing(func(recs []*audit.Record) error {
 			for _, r := range recs {
 				if r.Type == audit.StepFinished && !strings.Contains(string(r.Result), "withheld") {
 					return audit.ErrInvalid
 				}
 			}
 			return nil
-		}
+		})
 		require.NoError(t, b.send(firing("Down", time.Now())))
 		after(time.Minute)
 		require.Equal(t, 1, b.count("remediation.closed succeeded"))
@@ -419,9 +419,7 @@ func TestEngine_AResultThatCannotBeWrittenHoldsNothing(t *testing.T) {
 // restart ends the bench's daemon as a crash would and starts another on the same
 // journal, with another configuration if one is given.
 func (b *bench) restart(snap *Snapshot) *bench {
-	h := &handle{memory: b.journal}
-	h.dead.Store(true)
-	b.e.journal = h
+	b.handle.dead.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
 	defer cancel()
 	_ = b.e.Stop(ctx)
@@ -436,20 +434,16 @@ func TestEngine_ACrashBetweenTwoEffectsIsHeldAndAChangedPolicyCannotResumeIt(t *
 		book.Steps = append(book.Steps, w.step(1, PhaseSteps, "fake.restart", "web"))
 		crash := make(chan struct{})
 		b := start(t, w, snapshot(w, policy.Live, book), nil)
-		b.journal.mu.Lock()
-		b.journal.fail = func(recs []*audit.Record) error {
+		b.journal.failing(func(recs []*audit.Record) error {
 			if recs[len(recs)-1].Type == audit.StepStarted && *recs[len(recs)-1].Step == 1 {
 				close(crash)
 				return audit.ErrClosed
 			}
 			return nil
-		}
-		b.journal.mu.Unlock()
+		})
 		require.NoError(t, b.send(firing("Down", time.Now())))
 		<-crash
-		b.journal.mu.Lock()
-		b.journal.fail = nil
-		b.journal.mu.Unlock()
+		b.journal.failing(nil)
 		changed := w.book(t, "Down", "api", "")
 		changed.Hash = "after"
 		b = b.restart(snapshot(w, policy.Live, changed))

@@ -57,6 +57,13 @@ func (m *memory) Append(ctx context.Context, recs ...*audit.Record) error {
 	return nil
 }
 
+// failing sets what decides the fate of later appends.
+func (m *memory) failing(fail func([]*audit.Record) error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fail = fail
+}
+
 func (m *memory) Scan(_ context.Context, f audit.Filter, fn func(audit.Stored) error) error {
 	for _, r := range m.all() {
 		if f.Remediation != "" && r.Remediation != f.Remediation {
@@ -167,6 +174,13 @@ func (w *world) Current(context.Context) (map[string]CurrentAlert, time.Time, er
 	return out, w.started, w.amErr
 }
 
+// hold sets what Alertmanager says of an alert.
+func (w *world) hold(fingerprint string, c CurrentAlert) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.current[fingerprint] = c
+}
+
 func (w *world) effects() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -178,6 +192,7 @@ type bench struct {
 	t       *testing.T
 	w       *world
 	journal *memory
+	handle  *handle
 	e       *Engine
 	snap    *Snapshot
 }
@@ -241,7 +256,7 @@ func snapshot(w *world, mode policy.Mode, books ...*Runbook) *Snapshot {
 	s := &Snapshot{
 		Hash: "test", Mode: mode, Runbooks: map[string]*Runbook{}, MaxConcurrent: 2,
 		GlobalLimits: []policy.Limit{{Max: 10, Per: time.Hour}},
-		Redact:       func(r actions.Result) actions.Result { return r }, RedactText: func(s string) string { return s },
+		Redact:       func(r actions.Result) actions.Result { return r }, RedactText: func(s string) string { return s }, RedactPlan: func(p actions.Plan) actions.Plan { return p },
 	}
 	if mode == policy.Live {
 		s.Hands = actions.NewHands(map[string]any{"world": w})
@@ -267,7 +282,9 @@ func start(t *testing.T, w *world, snap *Snapshot, journal *memory) *bench {
 		journal = &memory{ledger: ledger.New()}
 	}
 	b := &bench{t: t, w: w, snap: snap, journal: journal}
-	b.e = New(Options{Journal: journal, Ledger: journal.ledger, Snapshot: snap, Logger: zap.NewNop()})
+	b.handle = &handle{memory: journal}
+	b.handle.fuse.Store(-1)
+	b.e = New(Options{Journal: b.handle, Ledger: journal.ledger, Snapshot: snap, Logger: zap.NewNop()})
 	journal.mu.Lock()
 	journal.tell = b.e.Committed
 	journal.mu.Unlock()

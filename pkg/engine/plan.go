@@ -69,7 +69,15 @@ func (e *Engine) planAlert(ctx context.Context, snap *Snapshot, a alert.Alert, r
 		if d.allowed() {
 			var r *run
 			d.Decision, r = e.rehearse(ctx, snap, rb, ep, full)
-			out.Plan = &FullPlan{Steps: r.plans, Hash: hashPlans(r.plans)}
+			out.Plan = &FullPlan{Steps: []PlanStep{}, Hash: hashPlans(r.plans)}
+			for _, step := range r.plans {
+				step.Text = snap.RedactText(step.Text)
+				if step.Plan != nil {
+					shown := snap.RedactPlan(*step.Plan)
+					step.Plan = &shown
+				}
+				out.Plan.Steps = append(out.Plan.Steps, step)
+			}
 			out.Checks = r.asked
 		}
 	}

@@ -44,7 +44,7 @@ func (r *run) plan(ctx context.Context) *ending {
 		step := p.Step
 		err := r.rec.add(ctx, r.record(&audit.Record{
 			Type: audit.StepPlanned, Step: &step, Uses: p.Uses, Target: first(p.Targets), Targets: p.Targets,
-			Plan: audit.JSON(p.Plan), PlanHash: actions.Hash([]actions.Plan{*p.Plan}),
+			Plan: audit.JSON(r.snap.RedactPlan(*p.Plan)), PlanHash: actions.Hash([]actions.Plan{*p.Plan}),
 			Data: audit.JSON(ledger.StepData{Phase: PhaseSteps, ID: p.ID}),
 		}))
 		if err != nil {

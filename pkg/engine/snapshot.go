@@ -24,6 +24,8 @@ type Snapshot struct {
 	Targets       map[string]bool // all declared ones
 	// Redact replaces secrets in what a step gave back. Never nil.
 	Redact func(actions.Result) actions.Result
+	// RedactPlan does the same for a plan that is shown or recorded. Never nil.
+	RedactPlan func(actions.Plan) actions.Plan
 	// RedactText does the same for a sentence.
 	RedactText func(string) string
 }
