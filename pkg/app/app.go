@@ -272,7 +272,8 @@ func (a *App) Run(ctx context.Context, hup <-chan os.Signal) error {
 	}
 }
 
-// Stop stops everything in the reverse order of its start.
+// Stop stops everything in the reverse order of its start. What still comes over
+// open connections meanwhile is answered 503.
 func (a *App) Stop(ctx context.Context) error {
 	var errs []error
 	for _, stop := range slices.Backward(a.stops) {

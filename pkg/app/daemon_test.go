@@ -28,6 +28,8 @@ type daemon struct {
 	dir  string
 	path string // of config.yaml
 	logs *observer.ObservedLogs
+
+	token string // sent with each request, unless empty
 }
 
 const listenAddress = "127.0.0.1:0"
@@ -45,13 +47,16 @@ func noLeaks(t *testing.T) {
 }
 
 // run starts a daemon with a configuration and stops it with the test.
-func run(t *testing.T, text string) *daemon {
+func run(t *testing.T, text string, change ...func(*app.Options)) *daemon {
 	t.Helper()
 	noLeaks(t)
 	d := &daemon{t: t, path: file(t, text)}
 	d.dir = filepath.Dir(d.path)
 	o, logs := options(d.path)
 	d.logs = logs
+	for _, c := range change {
+		c(&o)
+	}
 	var err error
 	d.app, err = app.Start(t.Context(), o)
 	require.NoError(t, err)
@@ -81,6 +86,9 @@ func (d *daemon) send(method, path, body string, header ...string) (int, string)
 	req, err := http.NewRequestWithContext(d.t.Context(), method, "http://"+d.app.Addr()+path, strings.NewReader(body))
 	require.NoError(d.t, err)
 	req.Header.Set("Content-Type", "application/json")
+	if d.token != "" {
+		req.Header.Set("Authorization", "Bearer "+d.token)
+	}
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
@@ -103,4 +111,16 @@ func (d *daemon) ok(path string, header ...string) string {
 // conf is a configuration of one policy in a mode.
 func conf(mode string, more ...string) string {
 	return fmt.Sprintf("mode: %s\n%s%s  steps: [{uses: escalate, with: {reason: see RB-003}}]\n", mode, strings.Join(more, ""), small)
+}
+
+// firing is a notification about one alert of policy api-down.
+func firing(instance string, startsAt time.Time) string {
+	return fmt.Sprintf(`{"version":"4","groupKey":"{}:{}","status":"firing","receiver":"remediator","groupLabels":{},"commonLabels":{},"commonAnnotations":{},
+"externalURL":"http://am","truncatedAlerts":0,"alerts":[{"status":"firing","labels":{"alertname":"ServiceDown","instance":%q},"annotations":{},
+"startsAt":%q,"endsAt":"0001-01-01T00:00:00Z","generatorURL":"http://prom"}]}`, instance, startsAt.UTC().Format(time.RFC3339Nano))
+}
+
+func (d *daemon) post(notification string) (int, string) {
+	d.t.Helper()
+	return d.send(http.MethodPost, "/webhook", notification)
 }
