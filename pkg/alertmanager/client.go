@@ -5,6 +5,7 @@ package alertmanager
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -37,7 +38,8 @@ var _ engine.AlertSource = (*Client)(nil)
 func New(base string, cfg commoncfg.HTTPClientConfig) (*Client, error) {
 	u, err := url.Parse(strings.TrimSuffix(base, "/"))
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return nil, fmt.Errorf("alertmanager url %q: want http://host:port or https://host:port", base)
+		// It may hold a password where no parser finds it, so it is not quoted.
+		return nil, errors.New("alertmanager.url is no address of Alertmanager: want http://host:port or https://host:port")
 	}
 	c, err := commoncfg.NewClientFromConfig(cfg, "alertmanager")
 	if err != nil {
@@ -62,7 +64,8 @@ type gettable struct {
 
 // Current gives every alert that Alertmanager holds, silenced and inhibited ones
 // too, and the time at which it was started: one that was just restarted is empty
-// until Prometheus sends again.
+// until Prometheus sends again. Whatever does not look like Alertmanager's answer
+// is an error: that an alert is absent must not be read from a proxy's page.
 func (c *Client) Current(ctx context.Context) (map[string]engine.CurrentAlert, time.Time, error) {
 	var status struct {
 		Uptime time.Time `json:"uptime"`
@@ -70,10 +73,16 @@ func (c *Client) Current(ctx context.Context) (map[string]engine.CurrentAlert, t
 	if err := c.get(ctx, "/api/v2/status", &status); err != nil {
 		return nil, time.Time{}, err
 	}
+	if status.Uptime.IsZero() {
+		return nil, time.Time{}, fmt.Errorf("alertmanager %s: its status has no uptime: is alertmanager.url that of Alertmanager?", c.base.Redacted())
+	}
 	var list []gettable
 	query := "/api/v2/alerts?active=true&silenced=true&inhibited=true&unprocessed=true"
 	if err := c.get(ctx, query, &list); err != nil {
 		return nil, time.Time{}, err
+	}
+	if list == nil { // an empty one is []
+		return nil, time.Time{}, fmt.Errorf("alertmanager %s: it answers no list of alerts: is alertmanager.url that of Alertmanager?", c.base.Redacted())
 	}
 	out := make(map[string]engine.CurrentAlert, len(list))
 	for _, g := range list {
@@ -100,7 +109,11 @@ func (c *Client) get(ctx context.Context, path string, into any) error {
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 512))
 		return fmt.Errorf("alertmanager %s answered %s: %s", c.base.Redacted(), resp.Status, strings.TrimSpace(string(text)))
 	}
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(into); err != nil {
+	body := &io.LimitedReader{R: resp.Body, N: maxAnswer}
+	if err := json.NewDecoder(body).Decode(into); err != nil {
+		if body.N == 0 {
+			return fmt.Errorf("alertmanager %s: its answer is larger than %d MiB", c.base.Redacted(), maxAnswer>>20)
+		}
 		return fmt.Errorf("alertmanager %s: its answer cannot be read: %w", c.base.Redacted(), err)
 	}
 	return nil
