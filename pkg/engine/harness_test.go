@@ -125,7 +125,7 @@ func (a fakeAction) Apply(_ context.Context, _ actions.Scope, _ actions.Plan, h 
 	}
 	a.w.busy[a.target] = true
 	a.w.mu.Unlock()
-	time.Sleep(a.w.takes)
+	pass(a.w.takes)
 	a.w.mu.Lock()
 	defer a.w.mu.Unlock()
 	a.w.busy[a.target] = false
@@ -354,8 +354,11 @@ func (b *bench) count(line string) int {
 
 // after lets virtual time pass and everything settle.
 func after(d time.Duration) {
-	time.Sleep(d)
+	pass(d)
 	synctest.Wait()
 }
 
 var errAway = errors.New("store is away")
+
+// pass lets virtual time go by.
+func pass(d time.Duration) { <-time.After(d) }

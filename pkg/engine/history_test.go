@@ -112,7 +112,7 @@ func (h *history) boot(fuse int64, after bool) {
 	h.journal.tell = h.e.Committed
 	h.journal.mu.Unlock()
 	for h.e.Start(context.Background()) != nil {
-		time.Sleep(time.Second) // the store is away
+		pass(time.Second) // the store is away
 	}
 	h.h.fuse.Store(fuse)
 }
@@ -175,7 +175,7 @@ func (h *history) step(o op) {
 			}
 		}
 	case "time":
-		time.Sleep(time.Duration(1+o.draw(0, 1500)) * time.Second)
+		pass(time.Duration(1+o.draw(0, 1500)) * time.Second)
 	case "world":
 		h.w.symptom.Store(o.draw(0, 3) > 0)
 		h.w.unknown.Store(o.draw(1, 5) == 0)
@@ -400,7 +400,7 @@ func (h *history) settled() {
 		h.end(true)
 		h.boot(-1, false)
 	}
-	time.Sleep(2 * time.Minute)
+	pass(2 * time.Minute)
 	synctest.Wait()
 	for _, ep := range h.journal.ledger.Episodes(false) {
 		require.NotEmpty(h.t, ep.Decided, "episode %s of %s has no verdict", ep.ID, ep.Alert.Labels["alertname"])
