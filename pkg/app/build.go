@@ -2,7 +2,9 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -173,7 +175,11 @@ func Plan(ctx context.Context, f *config.File, n *alert.Notification, received t
 	defer built.Close()
 	history := ledger.New()
 	store, err := OpenStore(ctx, f)
-	if err == nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // not started yet: an empty history
+	case err != nil:
+		return nil, fmt.Errorf("history: %w", err)
+	default:
 		err = store.Scan(ctx, audit.Filter{}, func(s audit.Stored) error {
 			history.Apply([]*audit.Record{s.Record})
 			return nil
@@ -183,7 +189,6 @@ func Plan(ctx context.Context, f *config.File, n *alert.Notification, received t
 			return nil, fmt.Errorf("history: %w", err)
 		}
 	}
-	// A store that is not there yet is an empty history.
 	e := engine.New(engine.Options{Ledger: history, Snapshot: built.Snapshot, Logger: zap.NewNop()})
 	return e.Plan(ctx, n, received)
 }

@@ -49,8 +49,13 @@ func noLeaks(t *testing.T) {
 // run starts a daemon with a configuration and stops it with the test.
 func run(t *testing.T, text string, change ...func(*app.Options)) *daemon {
 	t.Helper()
+	return runAt(t, file(t, text), change...)
+}
+
+func runAt(t *testing.T, path string, change ...func(*app.Options)) *daemon {
+	t.Helper()
 	noLeaks(t)
-	d := &daemon{t: t, path: file(t, text)}
+	d := &daemon{t: t, path: path}
 	d.dir = filepath.Dir(d.path)
 	o, logs := options(d.path)
 	d.logs = logs
