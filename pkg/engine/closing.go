@@ -43,12 +43,12 @@ func (e *Engine) next(ctx context.Context, c caseID, r *run, end *ending) {
 	key := c.key()
 	e.cases[key] = c
 	ep, ok := e.ledger.Episode(c.episode)
+	e.ended[key] = ended{at: e.now(), runs: e.ended[key].runs + 1}
 	over := r.began || end.outcome == OutcomePlanned || end.outcome == OutcomeEscalated
 	switch {
 	case !ok, r.book.Policy.On == policy.OnResolved && over:
-		delete(e.cases, key)
-		delete(e.retries, key)
-	case over && (end.outcome != OutcomePlanned || len(r.targets) != 0):
+		e.forget(key)
+	case over && (end.outcome != OutcomePlanned || len(r.plannedTargets()) > 0):
 		delete(e.retries, key)
 		e.evaluate(ctx, c)
 	case end.outcome == OutcomePlanned:
@@ -66,6 +66,30 @@ func (e *Engine) next(ctx context.Context, c caseID, r *run, end *ending) {
 		}
 		e.timers.Set(key, at)
 	}
+}
+
+// ended is when a case's last run ended, and how many there were.
+type ended struct {
+	at   time.Time
+	runs int
+}
+
+// earliest is when a case may run again whatever the guards say: a configuration
+// without waits (settle and cooldown of 0s) must not become a busy loop.
+func (e *Engine) earliest(key string) time.Time {
+	last, ok := e.ended[key]
+	if !ok {
+		return time.Time{}
+	}
+	return last.at.Add(min(time.Second<<min(last.runs-1, 10), RetryMost))
+}
+
+// forget a case: nothing is to be decided about it any more.
+func (e *Engine) forget(key string) {
+	delete(e.cases, key)
+	delete(e.retries, key)
+	delete(e.ended, key)
+	e.timers.Delete(key)
 }
 
 // tellFailure tells people of a run that was interrupted, at once, or of one that

@@ -143,7 +143,7 @@ func (e *Engine) evaluate(ctx context.Context, c caseID) {
 	rb := snap.Runbooks[c.policy]
 	ep, ok := e.ledger.Episode(c.episode)
 	if rb == nil || !ok || e.isStopping() {
-		delete(e.cases, key)
+		e.forget(key)
 		return
 	}
 	if r := e.handling(c); r != nil {
@@ -178,8 +178,7 @@ func (e *Engine) wait(ctx context.Context, snap *Snapshot, rb *Runbook, ep ledge
 	key := c.key()
 	last, decided := ep.Decided[rb.Policy.Name]
 	if d.Verdict == policy.Ignore {
-		delete(e.cases, key)
-		delete(e.retries, key)
+		e.forget(key)
 		// A resolution after the work was done is no new decision.
 		if d.Code == policy.CodeResolved && decided && (last.Verdict == string(policy.Execute) || last.Code == string(policy.CodeJoined)) {
 			return
@@ -267,6 +266,10 @@ func Guards(d policy.Decision) []audit.Guard {
 // comes to something else.
 func (e *Engine) enqueue(ctx context.Context, snap *Snapshot, rb *Runbook, ep ledger.Episode, d decision) {
 	key := caseID{ep.ID, rb.Policy.Name}.key()
+	if at := e.earliest(key); at.After(e.now()) {
+		e.timers.Set(key, at)
+		return
+	}
 	quiet := e.retries[key] > 0
 	r := e.newRun(snap, rb, ep, d)
 	r.rec.quiet = quiet

@@ -101,6 +101,7 @@ type Engine struct {
 	timers  *dispatch.Timers
 	active  map[string]*run   // by remediation
 	retries map[string]int    // by case: quiet repetitions in a row
+	ended   map[string]ended  // by case: its last run
 	cases   map[string]caseID // waiting cases
 	absent  map[string]AlertState
 	taken   uint64 // newest notification taken in
@@ -113,7 +114,7 @@ func New(o Options) *Engine {
 		boundary: o.Boundary, version: o.Version,
 		wake: make(chan struct{}, 1), commands: make(chan func()), done: make(chan result),
 		stopping: make(chan struct{}), loopEnd: make(chan struct{}), intents: make(chan struct{}, 1),
-		timers: dispatch.NewTimers(), active: map[string]*run{}, retries: map[string]int{},
+		timers: dispatch.NewTimers(), active: map[string]*run{}, retries: map[string]int{}, ended: map[string]ended{},
 		cases: map[string]caseID{}, absent: map[string]AlertState{},
 	}
 	if e.now == nil {

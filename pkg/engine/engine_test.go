@@ -459,3 +459,31 @@ func TestEngine_ACrashBetweenTwoEffectsIsHeldAndAChangedPolicyCannotResumeIt(t *
 		require.Equal(t, []string{"api"}, w.effects())
 	})
 }
+
+func TestEngine_DryRunThatWouldOnlyTellPeopleDoesNotRepeatItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		book := w.book(t, "Down", "api", "")
+		book.Steps = append([]*Step{w.step(0, PhaseSteps, "escalate", "")}, w.step(1, PhaseSteps, "fake.restart", "api"))
+		b := start(t, w, snapshot(w, policy.DryRun, book), nil)
+		defer b.stop()
+		require.NoError(t, b.send(firing("Down", time.Now())))
+		after(24 * time.Hour)
+		require.Equal(t, 1, b.count("remediation.closed planned"))
+	})
+}
+
+func TestEngine_NoWaitsAreNoBusyLoop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		book := w.book(t, "Down", "api", "")
+		book.Policy.Settings = policy.Settings{Attempts: 2, Deadline: time.Minute}
+		snap := snapshot(w, policy.DryRun, book)
+		snap.GlobalLimits = nil
+		b := start(t, w, snap, nil)
+		defer b.stop()
+		require.NoError(t, b.send(firing("Down", time.Now())))
+		after(time.Hour)
+		require.Less(t, b.count("remediation.closed planned"), 25)
+	})
+}

@@ -293,10 +293,7 @@ func (r *run) close(ctx context.Context, end *ending) {
 	rem, _ := r.e.ledger.Remediation(r.id)
 	data := ledger.ClosedData{Episodes: r.joined(), Intents: len(rem.Intents), Shutdown: end.shutdown}
 	if end.outcome == OutcomePlanned {
-		for _, p := range r.plans {
-			data.Planned = append(data.Planned, p.Targets...)
-		}
-		data.Planned = unique(data.Planned)
+		data.Planned = r.plannedTargets()
 	}
 	reason := end.reason
 	reason.Text = r.snap.RedactText(reason.Text)
@@ -312,13 +309,23 @@ func (r *run) close(ctx context.Context, end *ending) {
 	r.e.boundary("closed")
 }
 
+// plannedTargets are what a dry run would have changed; nothing, when it would only
+// have told people.
+func (r *run) plannedTargets() []string {
+	var out []string
+	for _, p := range r.plans {
+		out = append(out, p.Targets...)
+	}
+	return unique(out)
+}
+
 // sameAgain says whether a quiet run came to the end recorded last.
 func (r *run) sameAgain(end *ending) bool {
 	if !r.rec.silent() || r.began || len(r.joined()) > 1 {
 		return false
 	}
 	if end.decision == nil { // a dry run that would only have told people
-		return end.outcome == OutcomePlanned && len(r.targets) == 0
+		return end.outcome == OutcomePlanned && len(r.plannedTargets()) == 0
 	}
 	ep, ok := r.e.ledger.Episode(r.joined()[0])
 	last := ep.Decided[r.book.Policy.Name]
