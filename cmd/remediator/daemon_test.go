@@ -51,7 +51,7 @@ func startDaemon(ctx context.Context, dir string, env []string, address string, 
 	line, err := d.waitLog(ctx, `"msg":"listening"`)
 	if err != nil {
 		d.kill()
-		return nil, fmt.Errorf("the daemon does not listen: %w\n%s", err, d.logs())
+		return nil, fmt.Errorf("the daemon does not listen: %w\n%s", err, d.lastWords())
 	}
 	var said struct{ Address string }
 	if err := json.Unmarshal([]byte(line), &said); err != nil {
@@ -80,6 +80,12 @@ func (d *daemon) logs() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.log.String()
+}
+
+// lastWords is the end of the log, for failures.
+func (d *daemon) lastWords() string {
+	log := d.logs()
+	return log[max(0, len(log)-8000):]
 }
 
 // waitLog waits for a line that holds the text.
@@ -125,7 +131,7 @@ func (d *daemon) stop(ctx context.Context) error {
 	}
 	state, err := d.wait(ctx)
 	if err == nil && !state.Success() {
-		err = fmt.Errorf("the daemon ended with %s\n%s", state, d.logs())
+		err = fmt.Errorf("the daemon ended with %s\n%s", state, d.lastWords())
 	}
 	return err
 }

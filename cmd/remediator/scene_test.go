@@ -154,7 +154,7 @@ func (s *scene) await(ctx context.Context, n int, w want) (record, error) {
 	}
 	res, err := s.control().Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("%w\n%s", err, s.daemon.logs())
+		return nil, fmt.Errorf("%w\n%s", err, s.daemon.lastWords())
 	}
 	defer res.Body.Close()
 	lines := bufio.NewScanner(res.Body)
@@ -173,7 +173,7 @@ func (s *scene) await(ctx context.Context, n int, w want) (record, error) {
 		seen = append(seen, lines.Text())
 	}
 	return nil, fmt.Errorf("no %s with %v came (%s, %w); of that type there were:\n%s\nthe daemon:\n%s",
-		w.kind, w.values, res.Status, errors.Join(lines.Err(), ctx.Err()), strings.Join(seen, "\n"), s.daemon.logs())
+		w.kind, w.values, res.Status, errors.Join(lines.Err(), ctx.Err()), strings.Join(seen[max(0, len(seen)-20):], "\n"), s.daemon.lastWords())
 }
 
 // records exports the audit log with the program, whether the daemon runs or not.
