@@ -12,6 +12,7 @@ import (
 
 	"github.com/stellarescrow/remediator/pkg/actions"
 	"github.com/stellarescrow/remediator/pkg/audit"
+	"github.com/stellarescrow/remediator/pkg/ledger"
 	"github.com/stellarescrow/remediator/pkg/policy"
 )
 
@@ -423,6 +424,13 @@ func (b *bench) restart(snap *Snapshot) *bench {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
 	defer cancel()
 	_ = b.e.Stop(ctx)
+	led := ledger.New()
+	for _, r := range b.journal.all() {
+		led.Apply([]*audit.Record{&r})
+	}
+	b.journal.mu.Lock()
+	b.journal.ledger = led
+	b.journal.mu.Unlock()
 	return start(b.t, b.w, snap, b.journal)
 }
 
@@ -485,5 +493,28 @@ func TestEngine_NoWaitsAreNoBusyLoop(t *testing.T) {
 		require.NoError(t, b.send(firing("Down", time.Now())))
 		after(time.Hour)
 		require.Less(t, b.count("remediation.closed planned"), 25)
+	})
+}
+
+func TestEngine_ARepetitionIsNotTakenInBehindAReconciledEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		snap := snapshot(w, policy.Live, w.book(t, "Down", "api", ""))
+		snap.Alerts = w
+		b := start(t, w, snap, nil)
+		a := firing("Down", time.Now())
+		w.hold(a.Fingerprint, CurrentAlert{Alert: a, State: StateActive})
+		require.NoError(t, b.send(a))
+		after(time.Minute)
+		require.NoError(t, b.send(a)) // changes nothing and leaves no record
+		w.mu.Lock()
+		delete(w.current, a.Fingerprint)
+		w.mu.Unlock()
+		after(15 * time.Minute)
+		require.Equal(t, 1, b.count("alert.resolved"))
+		b = b.restart(snap)
+		defer b.stop()
+		after(time.Second)
+		require.Equal(t, 1, b.count("alert.firing"), "not reopened by an old repetition")
 	})
 }

@@ -120,7 +120,9 @@ func (e *Engine) reconciled(ctx context.Context, asked time.Time, current map[st
 }
 
 func (e *Engine) apply(ctx context.Context, t audit.Type, episode string, a alert.Alert, cause string, reopened bool) {
-	rec := e.alertRecord(t, episode, a, ledger.AlertData{Cause: cause, Reopened: reopened})
+	// It also says how far notifications have been taken in: one from before this
+	// must not be taken in behind it after a crash.
+	rec := e.alertRecord(t, episode, a, ledger.AlertData{Notification: e.taken, Cause: cause, Reopened: reopened})
 	if err := e.mustAppend(ctx, rec); err != nil {
 		e.log.Error("reconciliation not recorded", zap.String("episode", episode), zap.Error(err))
 		return

@@ -196,12 +196,13 @@ func (l *Ledger) doneLocked(seq uint64) {
 	if seq > l.processed {
 		l.processed = seq
 	}
-	l.pending = slices.DeleteFunc(l.pending, func(r audit.Record) bool { return r.Seq < seq })
+	l.pending = slices.DeleteFunc(l.pending, func(r audit.Record) bool { return r.Seq <= seq })
 }
 
 // Unprocessed are notifications, oldest first, that were durable but whose alerts
-// may not have been recorded: what a crash between the two leaves. The newest
-// one with records of its own is among them; taking it in again changes nothing.
+// may not have been recorded: what a crash between the two leaves. Repetitions that
+// changed nothing since the last alert record are among them; taking them in again
+// changes nothing either.
 func (l *Ledger) Unprocessed() []audit.Record {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
