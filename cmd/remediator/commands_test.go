@@ -30,6 +30,7 @@ var commandsByName = map[string]scriptCommand{
 	"payload":      payloadCommand,
 	"head":         headCommand,
 	"spacing":      spacingCommand,
+	"distinct":     distinctCommand,
 	"tmpfs":        tmpfsCommand,
 	"tmpfs-fill":   tmpfsFillCommand,
 	"tmpfs-free":   tmpfsFreeCommand,
@@ -243,11 +244,15 @@ func awaitCommand(ctx context.Context, s *scene, ts *testscript.TestScript, args
 	return nil
 }
 
-// trail [FILTER…]: the audit log, a line a record, to compare as standard output.
+// trail [FILTER…]: the audit log, a line a record, to compare as standard output;
+// `nothing` when there is none.
 func trailCommand(ctx context.Context, s *scene, ts *testscript.TestScript, args []string) error {
 	all, err := s.records(ctx, args...)
 	for _, r := range all {
 		fmt.Fprintln(ts.Stdout(), summary(r))
+	}
+	if len(all) == 0 { // testscript would keep the output of the command before
+		fmt.Fprintln(ts.Stdout(), "nothing")
 	}
 	return err
 }

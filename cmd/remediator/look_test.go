@@ -162,3 +162,16 @@ func oneByOneCommand(ctx context.Context, s *scene, _ *testscript.TestScript, ar
 	}
 	return nil
 }
+
+// distinct TYPE PATH N: records of the type have N different values at the path.
+func distinctCommand(ctx context.Context, s *scene, _ *testscript.TestScript, args []string) error {
+	all, err := s.records(ctx, "--type="+args[0])
+	values := map[string]int{}
+	for _, r := range all {
+		values[r.get(args[1])]++
+	}
+	if err == nil && fmt.Sprint(len(values)) != args[2] {
+		err = fmt.Errorf("%d: %v", len(values), values)
+	}
+	return err
+}
