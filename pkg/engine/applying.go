@@ -67,6 +67,7 @@ func (r *run) step(ctx context.Context, st *Step) *ending {
 
 // skip records that a step does not run.
 func (r *run) skip(ctx context.Context, st *Step, why audit.Reason) *ending {
+	why.Text = r.snap.RedactText(why.Text)
 	r.keep(st, actions.Result{Skipped: true, Text: why.Text})
 	rec := r.record(&audit.Record{
 		Type: audit.StepSkipped, Step: &st.Index, Uses: st.Uses(), Reason: &why,
@@ -100,11 +101,19 @@ func (r *run) tell(ctx context.Context, st *Step) *ending {
 func (r *run) act(ctx context.Context, st *Step) *ending {
 	for {
 		p, err := r.planStep(st)
+		if err == nil {
+			err = r.within(p)
+		}
 		if err != nil {
 			return r.planFailed(ctx, st, err)
 		}
 		if len(p.Objects) == 0 {
 			return r.skip(ctx, st, audit.Reason{Code: "nothing_to_do", Text: p.Text})
+		}
+		if !r.began { // confirming may have taken its time
+			if end := r.stillFiring(ctx); end != nil {
+				return end
+			}
 		}
 		r.e.boundary("guarded")
 		d, err := r.intend(ctx, st, p)
@@ -121,6 +130,17 @@ func (r *run) act(ctx context.Context, st *Step) *ending {
 			}
 		}
 	}
+}
+
+// within checks that a plan keeps to the locked targets: an alert whose labels or
+// annotations changed meanwhile must not lead to another one.
+func (r *run) within(p actions.Plan) error {
+	for _, t := range p.Targets {
+		if !slices.Contains(r.targets, t) {
+			return &actions.Error{Code: actions.CodeTargetNotFound, Err: fmt.Errorf("%s is not among the targets that this remediation was decided for (%v)", t, r.targets)}
+		}
+	}
+	return nil
 }
 
 func (r *run) planFailed(ctx context.Context, st *Step, err error) *ending {
@@ -168,6 +188,11 @@ func (r *run) intend(ctx context.Context, st *Step, p actions.Plan) (policy.Deci
 	if err := r.rec.speak(budget, rec); err != nil {
 		return d, err
 	}
+	// The store may have taken its time, and a pause, a resolution or a reload may
+	// have come meanwhile: what is recorded before the effect counts.
+	if d = r.guardEffect(p); d.Verdict != policy.Execute {
+		return d, r.rec.add(ctx, r.cancelled(st, p, "refused after all: "+d.Text))
+	}
 	r.began = true
 	return d, nil
 }
@@ -177,11 +202,7 @@ func (r *run) intend(ctx context.Context, st *Step, p actions.Plan) (policy.Deci
 // released, however long that takes.
 func (r *run) abandon(ctx context.Context, st *Step, p actions.Plan, cause error) *ending {
 	r.log.Error("the intent is not durable; the effect is abandoned", zap.Int("step", st.Index), zap.Error(cause))
-	rec := r.record(&audit.Record{
-		Type: audit.StepFinished, Step: &st.Index, Uses: st.Uses(), Target: first(p.Targets), Targets: p.Targets,
-		Error: "the intent was not durable in " + IntentBudget.String() + "; nothing was changed",
-		Data:  audit.JSON(ledger.StepData{Phase: st.Phase, ID: st.ID, Cancelled: true}),
-	})
+	rec := r.cancelled(st, p, "the intent was not durable in "+IntentBudget.String()+"; nothing was changed")
 	if err := r.rec.speak(ctx, rec); err != nil {
 		return r.interrupted(err)
 	}
@@ -194,6 +215,14 @@ func (r *run) abandon(ctx context.Context, st *Step, p actions.Plan, cause error
 
 // selfBudget bounds learning which target is remediator itself.
 const selfBudget = 3 * time.Second
+
+// cancelled is the result of an intent whose effect never began.
+func (r *run) cancelled(st *Step, p actions.Plan, why string) *audit.Record {
+	return r.record(&audit.Record{
+		Type: audit.StepFinished, Step: &st.Index, Uses: st.Uses(), Target: first(p.Targets), Targets: p.Targets, Error: why,
+		Data: audit.JSON(ledger.StepData{Phase: st.Phase, ID: st.ID, Cancelled: true}),
+	})
+}
 
 // guardEffect asks the guards for one effect's target. Pause and mode come from
 // the newest configuration, the rest from the one the run was started with.
@@ -274,6 +303,7 @@ func (r *run) carryOut(ctx context.Context, st *Step, p actions.Plan) *ending {
 	data := ledger.StepData{Phase: st.Phase, ID: st.ID, Effect: true}
 	outcome := "ok"
 	if err != nil {
+		err = redacted{err, r.snap.RedactText(err.Error())}
 		outcome, rec.Error, data.Code = "failed", r.snap.RedactText(err.Error()), string(actions.CodeOf(err))
 		res.OK = false
 		rec.Result = audit.JSON(res)

@@ -17,6 +17,9 @@ import (
 
 // confirm proves that the symptom is real, right before acting (design §2.3).
 func (r *run) confirm(ctx context.Context) *ending {
+	if r.began { // found after a crash, and resumed: the first effects may have helped already
+		return nil
+	}
 	for _, st := range r.book.Confirm {
 		if end := r.between(); end != nil {
 			return end

@@ -18,7 +18,7 @@ func contains(list []string, s string) bool { return slices.Contains(list, s) }
 // finished frees what a run held and sees to what comes next for its episodes.
 func (e *Engine) finished(ctx context.Context, res result) {
 	r, end := res.run, res.end
-	delete(e.active, r.id)
+	e.deactivate(r)
 	e.sched.Release(r.id)
 	if end.left {
 		return
@@ -41,9 +41,9 @@ func (e *Engine) finished(ctx context.Context, res result) {
 // again quietly, ever less often.
 func (e *Engine) next(ctx context.Context, c caseID, r *run, end *ending) {
 	key := c.key()
-	e.cases[key] = c
+	e.file(c)
 	ep, ok := e.ledger.Episode(c.episode)
-	e.ended[key] = ended{at: e.now(), runs: e.ended[key].runs + 1}
+	e.ended[key] = ended{at: e.now(), runs: e.ended[key].runs + 1, failure: end.failure(r)}
 	over := r.began || end.outcome == OutcomePlanned || end.outcome == OutcomeEscalated
 	switch {
 	case !ok, r.book.Policy.On == policy.OnResolved && over:
@@ -70,8 +70,9 @@ func (e *Engine) next(ctx context.Context, c caseID, r *run, end *ending) {
 
 // ended is when a case's last run ended, and how many there were.
 type ended struct {
-	at   time.Time
-	runs int
+	at      time.Time
+	runs    int
+	failure string // before its first effect, "" when it was none
 }
 
 // earliest is when a case may run again whatever the guards say: a configuration
@@ -86,6 +87,11 @@ func (e *Engine) earliest(key string) time.Time {
 
 // forget a case: nothing is to be decided about it any more.
 func (e *Engine) forget(key string) {
+	if c, ok := e.cases[key]; ok {
+		if delete(e.filed[c.episode], key); len(e.filed[c.episode]) == 0 {
+			delete(e.filed, c.episode)
+		}
+	}
 	delete(e.cases, key)
 	delete(e.retries, key)
 	delete(e.ended, key)
@@ -167,6 +173,7 @@ func (e *Engine) watchEffect(ctx context.Context, id string) {
 		settle = rb.Policy.Settings.Settle
 	}
 	e.timers.Set(prefixEffect+id, rem.ClosedAt.Add(settle))
+	e.watched[id] = true
 	e.judgeEffect(ctx, id, false)
 }
 
@@ -192,6 +199,7 @@ func (e *Engine) judgeEffect(ctx context.Context, id string, deadline bool) {
 		effect = EffectIneffective
 	}
 	e.timers.Delete(prefixEffect + id)
+	delete(e.watched, id)
 	snap := e.snap.Load()
 	rec := &audit.Record{
 		Type: audit.RemediationEffect, Remediation: id, Mode: rem.Mode, Policy: rem.Policy, Runbook: rem.Runbook,
@@ -209,7 +217,7 @@ func (e *Engine) judgeEffect(ctx context.Context, id string, deadline bool) {
 func (e *Engine) withdrawQueued(ctx context.Context, r *run, d policy.Decision) {
 	end := withdraw(d)
 	r.close(ctx, end)
-	delete(e.active, r.id)
+	e.deactivate(r)
 	e.sched.Release(r.id)
 	for _, id := range r.joined() {
 		c := caseID{id, r.book.Policy.Name}
@@ -219,12 +227,12 @@ func (e *Engine) withdrawQueued(ctx context.Context, r *run, d policy.Decision) 
 }
 
 // dropQueue closes what had not started when the daemon stops.
-func (e *Engine) dropQueue() {
+func (e *Engine) dropQueue(ctx context.Context) {
 	for _, j := range e.sched.Queued() {
 		e.sched.Remove(j.ID)
 		if r := e.active[j.ID]; r != nil {
-			r.close(e.reads, r.stopped())
-			delete(e.active, j.ID)
+			r.close(ctx, r.stopped())
+			e.deactivate(r)
 		}
 	}
 }
@@ -250,13 +258,17 @@ func (e *Engine) Reload(ctx context.Context, snap *Snapshot, actor string) error
 		for _, j := range e.sched.Queued() {
 			e.sched.Remove(j.ID)
 			if r := e.active[j.ID]; r != nil {
-				delete(e.active, j.ID)
+				e.deactivate(r)
 				r.close(keep, &ending{outcome: OutcomeCancelled, reason: audit.Reason{Code: "reload", Text: "the configuration was reloaded before it started; it is decided anew"}})
 			}
 		}
-		e.cases, e.retries = map[string]caseID{}, map[string]int{}
-		for _, ep := range e.ledger.Episodes(true) {
-			e.consider(keep, ep)
+		for _, key := range sortedKeys(e.cases) {
+			e.forget(key)
+		}
+		for _, ep := range e.ledger.Episodes(false) {
+			if ep.Open || e.resolutionPending(ep) {
+				e.consider(keep, ep)
+			}
 		}
 	})
 }

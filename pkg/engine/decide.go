@@ -90,7 +90,7 @@ func (e *Engine) input(snap *Snapshot, rb *Runbook, ep ledger.Episode, self stri
 	mode := snap.mode(rb.Policy)
 	return &policy.Input{
 		Now: e.now(), Mode: mode, Policy: rb.Policy, Episode: ep, Targets: sure, Possible: possible,
-		History: e.ledger.View(string(mode)), Remediation: self, Active: e.activeList(),
+		History: e.ledger.View(string(mode)), Remediation: self, Active: e.activeList(ep.ID),
 		Busy: e.sched.Busy(), SelfTargets: snap.Self.Targets(), GlobalLimits: snap.GlobalLimits,
 	}
 }
@@ -142,14 +142,14 @@ func (e *Engine) evaluate(ctx context.Context, c caseID) {
 	snap := e.snap.Load()
 	rb := snap.Runbooks[c.policy]
 	ep, ok := e.ledger.Episode(c.episode)
-	if rb == nil || !ok || e.isStopping() {
+	if rb == nil || !ok || e.isStopping() || !e.leadsTo(snap, rb.Policy, ep) {
 		e.forget(key)
 		return
 	}
 	if r := e.handling(c); r != nil {
 		return // it is decided again when that remediation closes
 	}
-	e.cases[key] = c
+	e.file(c)
 	d := e.decide(snap, rb, ep, "")
 	switch {
 	case d.allowed():
@@ -161,14 +161,47 @@ func (e *Engine) evaluate(ctx context.Context, c caseID) {
 	}
 }
 
+// leadsTo says whether an episode still leads to a policy: a reload may have changed
+// what it matches. A policy on resolution wants to be told of it by Alertmanager;
+// absence from its API is only suspicion.
+func (e *Engine) leadsTo(snap *Snapshot, p *policy.Policy, ep ledger.Episode) bool {
+	if ownAlert(ep.Alert) {
+		return false
+	}
+	if p.On == policy.OnResolved && !ep.Open && ep.Cause != ledger.CauseWebhook {
+		return false
+	}
+	return slices.Contains(snap.Policies.Match(ep.Alert.Labels, p.On), p)
+}
+
 // handling is the active remediation that an episode belongs to under a policy.
 func (e *Engine) handling(c caseID) *run {
-	for _, r := range e.active {
-		if r.book.Policy.Name == c.policy && slices.Contains(r.joined(), c.episode) {
-			return r
-		}
+	return e.handled[c.key()]
+}
+
+// file keeps a case, to be found by its key and by its episode.
+func (e *Engine) file(c caseID) {
+	key := c.key()
+	e.cases[key] = c
+	if e.filed[c.episode] == nil {
+		e.filed[c.episode] = map[string]bool{}
 	}
-	return nil
+	e.filed[c.episode][key] = true
+}
+
+// activate makes a run the one that handles its episodes; deactivate ends that.
+func (e *Engine) activate(r *run) {
+	e.active[r.id] = r
+	for _, id := range r.joined() {
+		e.handled[caseID{id, r.book.Policy.Name}.key()] = r
+	}
+}
+
+func (e *Engine) deactivate(r *run) {
+	delete(e.active, r.id)
+	for _, id := range r.joined() {
+		delete(e.handled, caseID{id, r.book.Policy.Name}.key())
+	}
 }
 
 // wait records a refusal and sees to it that the case is decided again when the
@@ -183,6 +216,9 @@ func (e *Engine) wait(ctx context.Context, snap *Snapshot, rb *Runbook, ep ledge
 		if d.Code == policy.CodeResolved && decided && (last.Verdict == string(policy.Execute) || last.Code == string(policy.CodeJoined)) {
 			return
 		}
+	}
+	if d.Guard != "" { // a guard's refusal ends the quiet: what lifts it decides again
+		delete(e.retries, key)
 	}
 	e.record(ctx, snap, rb.Policy, ep, d, "")
 	switch {
@@ -273,7 +309,8 @@ func (e *Engine) enqueue(ctx context.Context, snap *Snapshot, rb *Runbook, ep le
 	quiet := e.retries[key] > 0
 	r := e.newRun(snap, rb, ep, d)
 	r.rec.quiet = quiet
-	e.active[r.id] = r
+	r.before = e.ended[key].failure
+	e.activate(r)
 	if !quiet {
 		e.record(ctx, snap, rb.Policy, ep, d, r.id)
 	} else {
@@ -292,6 +329,7 @@ func (e *Engine) join(ctx context.Context, snap *Snapshot, rb *Runbook, ep ledge
 		return
 	}
 	r.add(ep.ID)
+	e.handled[caseID{ep.ID, rb.Policy.Name}.key()] = r
 	rec := e.decidedRecord(snap, rb.Policy, ep, d, r.id)
 	e.metrics.Decided(rb.Policy.Name, rec.Verdict, rec.Reason.Code)
 	r.log.Info("joined", zap.String("joined_episode", ep.ID), zap.String("joined_fingerprint", ep.Fingerprint))

@@ -99,10 +99,13 @@ type Engine struct {
 	// Owned by the loop.
 	sched   *dispatch.Scheduler
 	timers  *dispatch.Timers
-	active  map[string]*run   // by remediation
-	retries map[string]int    // by case: quiet repetitions in a row
-	ended   map[string]ended  // by case: its last run
-	cases   map[string]caseID // waiting cases
+	active  map[string]*run            // by remediation
+	retries map[string]int             // by case: quiet repetitions in a row
+	ended   map[string]ended           // by case: its last run
+	cases   map[string]caseID          // waiting cases
+	filed   map[string]map[string]bool // keys of cases by episode
+	handled map[string]*run            // by case: the active remediation that it belongs to
+	watched map[string]bool            // remediations whose effect is not known yet
 	absent  map[string]AlertState
 	taken   uint64 // newest notification taken in
 }
@@ -115,7 +118,7 @@ func New(o Options) *Engine {
 		wake: make(chan struct{}, 1), commands: make(chan func()), done: make(chan result),
 		stopping: make(chan struct{}), loopEnd: make(chan struct{}), intents: make(chan struct{}, 1),
 		timers: dispatch.NewTimers(), active: map[string]*run{}, retries: map[string]int{}, ended: map[string]ended{},
-		cases: map[string]caseID{}, absent: map[string]AlertState{},
+		cases: map[string]caseID{}, filed: map[string]map[string]bool{}, handled: map[string]*run{}, watched: map[string]bool{}, absent: map[string]AlertState{},
 	}
 	if e.now == nil {
 		e.now = time.Now

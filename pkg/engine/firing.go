@@ -16,7 +16,10 @@ import (
 // stillFiring asks whether there is still a reason to act (design §5): a fresh
 // notification is enough; without one Alertmanager is asked, and without
 // Alertmanager confirm decides alone.
-func (r *run) stillFiring(ctx context.Context) *ending {
+func (r *run) stillFiring(_ context.Context) *ending {
+	if r.began { // found after a crash, and resumed: what has begun is brought to its end
+		return nil
+	}
 	ep, ok := r.episode()
 	if !ok {
 		return withdraw(policy.Reasoned(policy.CodeResolved, "the alert has resolved meanwhile"))

@@ -16,6 +16,7 @@ import (
 // Its locks stay, its slot is free for others, its deadline stands still, and
 // people are told. nil: resumed.
 func (r *run) hold(ctx context.Context, why audit.Reason) *ending {
+	why.Text = r.snap.RedactText(why.Text)
 	rec := r.record(&audit.Record{Type: audit.RemediationHeld, Reason: &why, Targets: r.targets})
 	if err := r.rec.speak(ctx, rec); err != nil {
 		return r.interrupted(err)

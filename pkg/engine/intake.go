@@ -49,7 +49,9 @@ func (e *Engine) takeIn(ctx context.Context, rec audit.Record) ([]string, error)
 	var touched []string
 	for _, a := range n.Alerts {
 		a.Fingerprint = alert.Fingerprint(a)
-		more := e.transition(a, ledger.AlertData{Notification: rec.Seq, Cause: ledger.CauseWebhook, GroupKey: n.GroupKey})
+		more := e.transition(a, ledger.AlertData{
+			Notification: rec.Seq, Cause: ledger.CauseWebhook, GroupKey: n.GroupKey, Received: rec.Time.Time,
+		})
 		for _, r := range more {
 			touched = append(touched, r.Episode)
 		}
@@ -89,6 +91,8 @@ func (e *Engine) transition(a alert.Alert, d ledger.AlertData) []*audit.Record {
 		return nil
 	case !ep.Continues(a.StartsAt):
 		return []*audit.Record{e.alertRecord(audit.AlertFiring, e.newID("e"), a, d)}
+	case ep.ClosedAt.After(d.Received): // closed since: old news, taken in late
+		return nil
 	default: // fires again with its old startsAt
 		d.Reopened = true
 		return []*audit.Record{e.alertRecord(audit.AlertFiring, ep.ID, a, d)}
@@ -102,6 +106,9 @@ func (e *Engine) resolving(a alert.Alert, ep ledger.Episode, known bool, d ledge
 	switch {
 	case !known:
 		return []*audit.Record{e.alertRecord(audit.AlertResolved, e.newID("e"), a, d)}
+	case !ep.Open && (ep.Cause == ledger.CauseAbsent || ep.Cause == ledger.CauseSilenced):
+		// It was closed on suspicion; now Alertmanager says so.
+		return []*audit.Record{e.alertRecord(audit.AlertResolved, ep.ID, a, d)}
 	case !ep.Open:
 		if !end.IsZero() && a.StartsAt.After(ep.Alert.StartsAt) && end.After(ep.ClosedAt) {
 			return []*audit.Record{e.alertRecord(audit.AlertResolved, e.newID("e"), a, d)}
@@ -151,16 +158,15 @@ func (e *Engine) changed(ctx context.Context, id string) {
 	e.log.Info(map[bool]string{true: "alert firing", false: "alert resolved"}[ep.Open],
 		zap.String("episode", ep.ID), zap.String("fingerprint", ep.Fingerprint),
 		zap.String("alertname", ep.Alert.Labels["alertname"]), zap.Time("starts_at", ep.Alert.StartsAt), zap.String("cause", ep.Cause))
-	for _, key := range sortedKeys(e.cases) {
-		if c := e.cases[key]; c.episode == id {
-			delete(e.retries, key)
-			e.evaluate(ctx, c)
-		}
+	if !ep.Open {
+		delete(e.absent, id)
+	}
+	for _, key := range sortedKeys(e.filed[id]) {
+		delete(e.retries, key)
+		e.evaluate(ctx, e.cases[key])
 	}
 	e.consider(ctx, ep)
-	for _, r := range e.ledger.Remediations(func(r *ledger.Remediation) bool { return r.State == ledger.Closed && r.Effect == "" }) {
-		if contains(r.Episodes, id) {
-			e.judgeEffect(ctx, r.ID, false)
-		}
+	for _, rem := range sortedKeys(e.watched) {
+		e.judgeEffect(ctx, rem, false)
 	}
 }

@@ -71,7 +71,7 @@ func (e *Engine) loop(ctx context.Context) {
 			return
 		case <-stopping:
 			stopping = nil
-			e.dropQueue()
+			e.dropQueue(ctx)
 		case <-e.wake:
 			e.intake(ctx)
 		case fn := <-e.commands:

@@ -34,6 +34,11 @@ func (r *run) plan(ctx context.Context) *ending {
 	if end := r.walk(ctx); end != nil {
 		return end
 	}
+	if r.rec.discard || r.mode == policy.DryRun {
+		if end := r.foresight(); end != nil {
+			return end
+		}
+	}
 	if r.rec.discard {
 		return r.planned()
 	}
@@ -53,6 +58,20 @@ func (r *run) plan(ctx context.Context) *ending {
 	}
 	if r.mode == policy.DryRun {
 		return r.planned()
+	}
+	return nil
+}
+
+// foresight asks the target guards for every planned effect, as live would right
+// before its intent: a dry run says what live would say.
+func (r *run) foresight() *ending {
+	for _, p := range r.plans {
+		if p.Plan == nil || r.book.Steps[p.Step].OnRefused == RefusedSkip {
+			continue
+		}
+		if d := r.guardEffect(*p.Plan); d.Verdict != policy.Execute {
+			return withdraw(d)
+		}
 	}
 	return nil
 }
@@ -159,6 +178,9 @@ func (r *run) foresee(st *Step, effects *bool) *ending {
 		return nil
 	}
 	p, err := r.planStep(st)
+	if err == nil {
+		err = r.within(p)
+	}
 	if err != nil {
 		if *effects && actions.CodeOf(err) == actions.CodeTargetNotFound {
 			// A service that is missing now may be there once the first effect is done.

@@ -39,7 +39,7 @@ func (e *Engine) recover(ctx context.Context) {
 // resolutionPending: a policy on resolution has not been carried out for the episode.
 func (e *Engine) resolutionPending(ep ledger.Episode) bool {
 	for _, p := range e.snap.Load().Policies.Match(ep.Alert.Labels, policy.OnResolved) {
-		if e.now().Sub(ep.ClosedAt) > p.Settings.MaxAlertAge {
+		if age := p.Settings.MaxAlertAge; age > 0 && e.now().Sub(ep.ClosedAt) > age {
 			continue
 		}
 		done := e.ledger.Remediations(func(r *ledger.Remediation) bool {
@@ -70,6 +70,10 @@ func (e *Engine) recoverOne(ctx context.Context, rem ledger.Remediation) {
 		r.close(ctx, interrupted)
 	case hasOpen && r.foreign, slices.ContainsFunc(rem.Intents, func(i ledger.Intent) bool { return i.Phase == PhaseOnFailure }):
 		e.endRecovered(ctx, r, interrupted)
+	case !hasOpen && r.hadFailed(rem):
+		e.resumeRun(ctx, r, func() *ending {
+			return &ending{outcome: OutcomeFailed, reason: audit.Reason{Code: "crash", Text: "a step had failed before remediator ended"}}
+		})
 	case hasOpen && (!r.last(open.Step) || !recheckable(rb, open.Step)):
 		e.endRecovered(ctx, r, interrupted)
 	case hasOpen || !r.foreign && r.last(rem.Intents[len(rem.Intents)-1].Step):
@@ -157,6 +161,13 @@ func (e *Engine) loseResult(ctx context.Context, r *run, in ledger.Intent) {
 	r.ran[in.Step] = true
 }
 
+// hadFailed says whether an effect failed that the rest of the steps depend on.
+func (r *run) hadFailed(rem ledger.Remediation) bool {
+	return !r.foreign && slices.ContainsFunc(rem.Intents, func(i ledger.Intent) bool {
+		return i.Phase == PhaseSteps && i.Error != "" && !i.Cancelled && i.Step < len(r.book.Steps) && !r.book.Steps[i.Step].ContinueOnError
+	})
+}
+
 // last says whether no effect comes after a step.
 func (r *run) last(step int) bool {
 	return !slices.ContainsFunc(r.book.Steps, func(s *Step) bool { return s.Index > step && s.changes() && !r.ran[s.Index] })
@@ -190,15 +201,16 @@ func (r *run) verifyRecovered(ctx context.Context, interrupted *ending) *ending 
 
 // resumeRun gives a run its locks back and lets it go on from a point.
 func (e *Engine) resumeRun(ctx context.Context, r *run, from func() *ending) {
-	e.active[r.id] = r
+	e.activate(r)
 	e.sched.Lock(r.id, r.targets)
 	r.state.Store(stateRunning)
 	e.runs.Go(func() {
-		end := from()
+		end := r.guarded(from)
 		if end == nil { // resumed by an operator
 			end = r.through(ctx)
 		} else if !r.foreign { // on_failure of a changed policy is none of its business
-			end = r.failing(ctx, end)
+			failed := end
+			end = r.guarded(func() *ending { return r.failing(ctx, failed) })
 		}
 		r.close(ctx, end)
 		select {

@@ -54,6 +54,7 @@ type run struct {
 	refusals []policy.Decision
 	skipped  map[string]bool // targets whose step a guard skipped
 	resumed  bool            // found after a crash
+	before   string          // failure of the case's last run, before its first effect
 	foreign  bool            // of a policy that has changed since: it can only be cancelled
 	fixed    *ledger.Episode // plan: the episode as it would be
 	looking  context.Context //nolint:containedctx // plan: instead of the engine's
@@ -76,6 +77,14 @@ type ending struct {
 	shutdown bool // a graceful stop interrupted it
 	left     bool // still held: nothing is recorded, the next start finds it
 	verified bool
+}
+
+// failure before the first effect, "" for any other ending.
+func (e *ending) failure(r *run) string {
+	if r.began || e.outcome != OutcomeFailed {
+		return ""
+	}
+	return e.reason.Code + ": " + e.err
 }
 
 // Outcomes (design §1).
@@ -189,13 +198,22 @@ func (r *run) execute(ctx context.Context) result {
 
 // through runs the stages. A panic in a step was caught there; one here is a fault
 // of the engine and must not take the daemon down.
-func (r *run) through(ctx context.Context) (end *ending) {
+func (r *run) through(ctx context.Context) *ending {
+	return r.guarded(func() *ending { return r.stages(ctx) })
+}
+
+// guarded turns a panic into a failed ending.
+func (r *run) guarded(do func() *ending) (end *ending) {
 	defer func() {
 		if p := recover(); p != nil {
 			r.log.Error("panic in the engine", zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
 			end = &ending{outcome: OutcomeFailed, err: fmt.Sprintf("panic: %v", p), reason: audit.Reason{Code: "panic", Text: "the engine failed; see the log"}}
 		}
 	}()
+	return do()
+}
+
+func (r *run) stages(ctx context.Context) *ending {
 	for _, s := range stages {
 		if end := r.stopped(); end != nil {
 			return end
@@ -207,6 +225,18 @@ func (r *run) through(ctx context.Context) (end *ending) {
 	}
 	return r.outcome()
 }
+
+// redacted is an error whose text has lost its secrets and whose cause is kept.
+type redacted struct {
+	error
+	text string
+}
+
+// Error is the text without secrets.
+func (e redacted) Error() string { return e.text }
+
+// Unwrap gives the cause, for its code.
+func (e redacted) Unwrap() error { return e.error }
 
 // stopped ends the run at a step boundary when the daemon stops.
 func (r *run) stopped() *ending {
@@ -305,7 +335,7 @@ func (r *run) close(ctx context.Context, end *ending) {
 		r.log.Error("closing not recorded", zap.Error(err))
 	}
 	r.e.metrics.Closed(r.book.Policy.Name, end.outcome, took)
-	r.log.Info("closed", zap.String("outcome", end.outcome), zap.String("reason", end.reason.Text), zap.String("error", end.err), zap.Duration("took", took))
+	r.log.Info("closed", zap.String("outcome", end.outcome), zap.String("reason", reason.Text), zap.String("error", r.snap.RedactText(end.err)), zap.Duration("took", took))
 	r.e.boundary("closed")
 }
 
@@ -323,6 +353,9 @@ func (r *run) plannedTargets() []string {
 func (r *run) sameAgain(end *ending) bool {
 	if !r.rec.silent() || r.began || len(r.joined()) > 1 {
 		return false
+	}
+	if f := end.failure(r); f != "" { // Docker is still away, for instance
+		return f == r.before
 	}
 	if end.decision == nil { // a dry run that would only have told people
 		return end.outcome == OutcomePlanned && len(r.plannedTargets()) == 0

@@ -62,13 +62,15 @@ func (e *Engine) publish() {
 }
 
 // activeList is what guards know of other remediations. Only the loop calls it.
-func (e *Engine) activeList() []policy.Active {
+func (e *Engine) activeList(episode string) []policy.Active {
 	out := make([]policy.Active, 0, len(e.active))
 	for _, key := range sortedKeys(e.active) {
 		r := e.active[key]
-		out = append(out, policy.Active{
-			Remediation: r.id, Policy: r.book.Policy.Name, Mode: r.mode, Targets: r.targets, Episodes: r.joined(),
-		})
+		a := policy.Active{Remediation: r.id, Policy: r.book.Policy.Name, Mode: r.mode, Targets: r.targets}
+		if e.handled[caseID{episode, a.Policy}.key()] == r { // of its episodes only this one matters
+			a.Episodes = []string{episode}
+		}
+		out = append(out, a)
 	}
 	return out
 }

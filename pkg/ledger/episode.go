@@ -24,7 +24,9 @@ type AlertData struct {
 	Notification uint64 `json:"notification,omitempty"` // seq of the notification it came with
 	Cause        string `json:"cause"`
 	Reopened     bool   `json:"reopened,omitempty"`
-	GroupKey     string `json:"group_key,omitempty"`
+	// Received is when that notification was accepted.
+	Received time.Time `json:"received,omitzero"`
+	GroupKey string    `json:"group_key,omitempty"`
 }
 
 // Episode is one alert from firing to resolved.
@@ -108,9 +110,20 @@ func (l *Ledger) firingLocked(r *audit.Record) {
 	if d.GroupKey != "" {
 		e.GroupKey = d.GroupKey
 	}
-	if d.Cause != CauseReconciled {
-		e.LastWebhook = r.Time.Time
+	// One that reopens an episode may be an old notification delivered late, and one
+	// may have waited through an outage of remediator: neither is fresh, so that
+	// Alertmanager is asked before anything is done.
+	if d.Cause != CauseReconciled && !d.Reopened {
+		e.LastWebhook = d.at(r)
 	}
+}
+
+// at is when the notification behind a record was accepted.
+func (d AlertData) at(r *audit.Record) time.Time {
+	if d.Received.IsZero() || d.Received.After(r.Time.Time) {
+		return r.Time.Time
+	}
+	return d.Received
 }
 
 // flapped says whether the episode that r opens follows p too closely to start

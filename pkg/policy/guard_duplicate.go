@@ -19,6 +19,11 @@ func (Duplicate) Evaluate(in *Input) Answer {
 		return Answer{Code: CodeDuplicate, Text: fmt.Sprintf("remediation %s is handling this episode", a.Remediation)}
 	}
 	if a, ok := joinable(in); ok {
+		// Joining must not be a way round the guards that look at the episode: an
+		// old one, or one that is with people, is refused by them for itself.
+		if !(Stale{}).Evaluate(in).Allows() || !(Attempts{}).Evaluate(in).Allows() {
+			return Answer{}
+		}
 		return Answer{Code: CodeJoined, Text: fmt.Sprintf("joined remediation %s of the same policy and targets", a.Remediation)}
 	}
 	return Answer{}
