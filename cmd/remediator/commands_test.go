@@ -45,7 +45,7 @@ var commandsByName = map[string]scriptCommand{
 	"certificates": certificatesCommand,
 }
 
-// service NAME [replicas=N] [depends=A] [stubborn=1]
+// service NAME [replicas=N] [depends=A] [stubborn=1]: starts it, healthy.
 func serviceCommand(ctx context.Context, s *scene, _ *testscript.TestScript, args []string) error {
 	words, values := options(args)
 	if err := unknown(values, "replicas", "depends", "stubborn"); err != nil {
@@ -91,7 +91,7 @@ func restartsCommand(ctx context.Context, s *scene, _ *testscript.TestScript, ar
 }
 
 // daemon reserve | start [NAME=VALUE…] [ARG…] | start-at ADDRESS [ARG…] |
-// stop | kill | signal HUP | ended CODE | log TEXT
+// stop | kill | signal HUP | ended CODE | log TEXT.
 func daemonCommand(ctx context.Context, s *scene, ts *testscript.TestScript, args []string) error {
 	switch args[0] {
 	case "start", "start-at":
@@ -134,7 +134,7 @@ func daemonCommand(ctx context.Context, s *scene, ts *testscript.TestScript, arg
 }
 
 // alertmanager start [token=F] [user=U password=P] [ca=F cert=F key=F] |
-// post|resolve JOB [SEVERITY] | silence|unsilence JOB | log TEXT | restart
+// post|resolve JOB [SEVERITY] | silence|unsilence JOB | log TEXT | restart.
 func alertmanagerCommand(ctx context.Context, s *scene, ts *testscript.TestScript, args []string) error {
 	words, values := options(args)
 	switch words[0] {

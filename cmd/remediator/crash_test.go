@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -187,4 +190,26 @@ func play(t *testing.T, config string, o lab.Options) (context.Context, *scene) 
 // brokenOnce is a service that is unhealthy until it is restarted.
 func brokenOnce(name string) lab.ServiceSpec {
 	return lab.ServiceSpec{Name: name, Broken: "error", BrokenStarts: 1, HealthInterval: 300 * time.Millisecond}
+}
+
+// TestCrashes_ConcernEveryBoundary reads the names of the boundaries from the engine.
+func TestCrashes_ConcernEveryBoundary(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("../../pkg/engine/*.go")
+	require.NoError(t, err)
+	names := regexp.MustCompile(`boundary\("(\w+)"\)|\{"(\w+)", \(\*run\)\.`)
+	want, tried := map[string]bool{}, map[string]bool{}
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		require.NoError(t, err)
+		for _, m := range names.FindAllStringSubmatch(string(text), -1) {
+			want[m[1]+m[2]] = true
+		}
+	}
+	for _, c := range crashes {
+		name, _, _ := strings.Cut(c.at, ":")
+		tried[name] = true
+	}
+	require.NotEmpty(t, want)
+	require.Equal(t, want, tried)
 }

@@ -8,12 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -71,7 +73,7 @@ func (s *scene) close(ctx context.Context) error {
 
 // serve starts the daemon, at the same address as before.
 func (s *scene) serve(ctx context.Context, env []string, args ...string) error {
-	d, err := startDaemon(ctx, s.dir, append(s.env[:len(s.env):len(s.env)], env...), s.at, args...)
+	d, err := startDaemon(ctx, s.dir, append(slices.Clip(s.env), env...), s.at, args...)
 	if err != nil {
 		return err
 	}
@@ -235,9 +237,7 @@ func request(ctx context.Context, c *http.Client, method, url string, body []byt
 	if method == http.MethodPost {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	for name, values := range header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, header)
 	res, err := c.Do(req)
 	if err != nil {
 		return 0, "", err
@@ -271,9 +271,7 @@ func notification(alerts ...webhookAlert) []byte {
 	var list []any
 	for _, a := range alerts {
 		labels := lab.ServiceDown(a.job, "critical").Labels
-		for name, value := range a.labels {
-			labels[name] = value
-		}
+		maps.Copy(labels, a.labels)
 		one := map[string]any{
 			"status": "resolved", "labels": labels, "annotations": map[string]string{},
 			"startsAt": a.startsAt, "endsAt": a.startsAt.Add(time.Second), "generatorURL": "",
