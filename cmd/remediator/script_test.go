@@ -27,6 +27,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
+		WorkdirRoot:         t.TempDir(), // removed when all scripts have ended
 		Setup:               func(env *testscript.Env) error { return stage(env) },
 		Cmds:                scriptCommands(),
 	})
