@@ -35,7 +35,7 @@ func recorded(t *testing.T) []audit.Record {
 	}
 	require.Eventually(t, func() bool { return d.status().OpenEpisodes == 0 }, 10*time.Second, 5*time.Millisecond)
 	var out []audit.Record
-	for _, line := range bytes.Split([]byte(strings.TrimSpace(d.ok("/api/v1/audit"))), []byte("\n")) {
+	for line := range bytes.SplitSeq([]byte(strings.TrimSpace(d.ok("/api/v1/audit"))), []byte("\n")) {
 		var r audit.Record
 		require.NoError(t, json.Unmarshal(line, &r))
 		if !strings.HasPrefix(string(r.Type), "daemon.") && !strings.HasPrefix(string(r.Type), "config.") {

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -12,8 +11,6 @@ import (
 	"github.com/stellarescrow/remediator/pkg/ledger"
 	"github.com/stellarescrow/remediator/pkg/policy"
 )
-
-func contains(list []string, s string) bool { return slices.Contains(list, s) }
 
 // finished frees what a run held and sees to what comes next for its episodes.
 func (e *Engine) finished(ctx context.Context, res result) {

@@ -181,6 +181,13 @@ func (w *world) hold(fingerprint string, c CurrentAlert) {
 	w.current[fingerprint] = c
 }
 
+// drop makes Alertmanager forget an alert.
+func (w *world) drop(fingerprint string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.current, fingerprint)
+}
+
 func (w *world) effects() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
