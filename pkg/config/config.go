@@ -119,9 +119,37 @@ func (f *File) Root() *yaml.Node { return f.root }
 
 // Secrets are the values that came from the environment (not from a default) or
 // from files, and passwords inside such values that are URLs; those of at least
-// strictyaml.MinSecret bytes, longest first. Nothing that leaves the program may
-// contain one.
-func (f *File) Secrets() []string { return slices.Clone(f.secrets) }
+// strictyaml.MinSecret bytes, longest first, less what only names things (projects,
+// services, URLs). Nothing that leaves the program may contain one.
+func (f *File) Secrets() []string {
+	named := f.names()
+	return slices.DeleteFunc(slices.Clone(f.secrets), func(s string) bool { return slices.Contains(named, s) })
+}
+
+// names are values that say what things are called and where they are: they may come
+// from the environment and are no secrets, and people could not read a record in
+// which the project's name is blotted out.
+func (f *File) names() []string {
+	c := &f.Config
+	out := []string{string(c.Mode), c.Storage.Path, c.Replica}
+	for _, d := range c.Docker {
+		out = append(out, d.Name, d.Host, d.Project)
+		out = append(out, d.Services...)
+	}
+	for _, h := range c.HTTP {
+		out = append(out, h.Name, h.Service, h.URL)
+	}
+	if c.Alertmanager != nil {
+		out = append(out, c.Alertmanager.URL)
+	}
+	for _, r := range c.Receivers {
+		out = append(out, r.Name)
+	}
+	for i := range c.Policies {
+		out = append(out, c.Policies[i].Name, c.Policies[i].Runbook)
+	}
+	return out
+}
 
 // Report turns mistakes found in this file, now or by a later stage, into one
 // error of type *Report; nil when there are none.

@@ -159,3 +159,16 @@ func TestLoad_MasksSecretsWrittenIntoTheFile(t *testing.T) {
 	require.ErrorContains(t, err, `unknown key "nmae"`)
 	require.NotContains(t, err.Error(), "swordfish")
 }
+
+func TestFile_NamesFromTheEnvironmentAreNoSecrets(t *testing.T) {
+	env := func(name string) (string, bool) {
+		v, ok := map[string]string{"PROJECT": "escrow", "KEY": "swordfish", "SERVICE": "gateway"}[name]
+		return v, ok
+	}
+	f, err := config.Load(write(t, `
+docker: [{name: local, project: "${env:PROJECT}", services: ["${env:SERVICE}"]}]
+http: [{name: api, service: gateway, url: "http://127.0.0.1:1", bearer: "${env:KEY}"}]
+`), config.Options{Env: env})
+	require.NoError(t, err)
+	require.Equal(t, []string{"swordfish"}, f.Secrets())
+}

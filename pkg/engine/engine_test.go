@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -89,6 +90,9 @@ func TestEngine_FiresOnAfterSuccess(t *testing.T) {
 		after(2 * time.Minute)
 		require.Equal(t, 1, b.count("remediation.effect ineffective"))
 		require.Len(t, w.effects(), 2, "the second attempt follows at once")
+		lines := b.lines()
+		second := len(lines) - 1 - slices.Index(reversed(lines), "remediation.decided execute/allowed")
+		require.Less(t, slices.Index(lines, "remediation.effect ineffective"), second, "first it is known that it did not help")
 		after(16 * time.Minute)
 		require.Equal(t, 2, b.count("remediation.effect ineffective"))
 		require.Equal(t, 1, b.count("escalation.sent"))
@@ -415,6 +419,12 @@ func TestEngine_AResultThatCannotBeWrittenHoldsNothing(t *testing.T) {
 		after(time.Minute)
 		require.Equal(t, 1, b.count("remediation.closed succeeded"))
 	})
+}
+
+func reversed(in []string) []string {
+	out := slices.Clone(in)
+	slices.Reverse(out)
+	return out
 }
 
 // restart ends the bench's daemon as a crash would and starts another on the same

@@ -10,11 +10,12 @@ import (
 	"github.com/stellarescrow/remediator/pkg/audit"
 )
 
-// Keys of timers.
+// Keys of timers. Of two that run down in the same moment the lesser key goes first:
+// whether a remediation helped is known before the next one is decided.
 const (
-	timerReconcile = "reconcile"
-	prefixCase     = "case|"
-	prefixEffect   = "effect|"
+	prefixEffect   = "1-effect|"
+	prefixCase     = "2-case|"
+	timerReconcile = "3-reconcile"
 )
 
 // Start records the start, recovers what a crash left, and runs the loop.
