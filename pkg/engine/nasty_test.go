@@ -303,6 +303,7 @@ func (a annotated) Targets(s actions.Scope) (actions.Targets, error) { return a.
 func (a annotated) Plan(c context.Context, s actions.Scope) (actions.Plan, error) {
 	return a.at(s).Plan(c, s)
 }
+
 func (a annotated) Apply(c context.Context, s actions.Scope, p actions.Plan, h actions.Hands) (actions.Result, error) {
 	return fakeAction{a.w, p.Targets[0]}.Apply(c, s, p, h)
 }
@@ -347,6 +348,7 @@ func (slowCheck) Needs() []string { return nil }
 func (slowCheck) Targets(actions.Scope) (actions.Targets, error) {
 	return actions.Targets{Exact: true}, nil
 }
+
 func (slowCheck) Check(context.Context, actions.Scope) actions.Result {
 	pass(20 * time.Second)
 	return actions.Result{OK: true}
@@ -473,7 +475,7 @@ func TestEngine_AStopClosesWhatWasQueued(t *testing.T) {
 	})
 }
 
-// Hot loop in live mode: escalated etc. checked elsewhere; resolved-while-held after restart
+// Hot loop in live mode: escalated etc. checked elsewhere; resolved-while-held after restart.
 func TestEngine_AResumedRemediationOutlivesItsAlert(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
