@@ -141,7 +141,11 @@ func (v *auditVerify) run(ctx context.Context, s streams) error {
 		fmt.Fprintln(s.out, f)
 	}
 	if len(faults) > 0 {
-		fmt.Fprintf(s.err, "%d faults in %d records\n", len(faults), sum.Records)
+		word := "faults"
+		if len(faults) == 1 {
+			word = "fault"
+		}
+		fmt.Fprintf(s.err, "%d %s in %d records\n", len(faults), word, sum.Records)
 		return errNo
 	}
 	if sum.Gaps > 0 {
