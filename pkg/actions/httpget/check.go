@@ -188,5 +188,11 @@ func silent(err error) bool {
 	var n net.Error
 	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.DeadlineExceeded) ||
-		errors.As(err, &n) && n.Timeout()
+		errors.As(err, &n) && n.Timeout() || closedIdle(err)
+}
+
+// closedIdle: net/http's word for an end of file that came before the request was
+// written. Its error is not exported (net/http, transport.go, errServerClosedIdle).
+func closedIdle(err error) bool {
+	return strings.HasSuffix(err.Error(), "http: server closed idle connection")
 }
