@@ -54,13 +54,12 @@ type Intent struct {
 
 // StepData is the data of step and check records.
 type StepData struct {
-	Phase     string   `json:"phase,omitempty"` // confirm, steps, verify, on_failure
-	ID        string   `json:"id,omitempty"`
-	Cancelled bool     `json:"cancelled,omitempty"` // the intent was abandoned before the effect
-	Code      string   `json:"code,omitempty"`      // of the error
-	Attempts  int      `json:"attempts,omitempty"`  // times a check was tried within its `within`
-	Effect    bool     `json:"effect,omitempty"`
-	Services  []string `json:"services,omitempty"`
+	Phase     string `json:"phase,omitempty"` // confirm, steps, verify, on_failure
+	ID        string `json:"id,omitempty"`
+	Cancelled bool   `json:"cancelled,omitempty"` // the intent was abandoned before the effect
+	Code      string `json:"code,omitempty"`      // of the error
+	Attempts  int    `json:"attempts,omitempty"`  // times a check was tried within its `within`
+	Effect    bool   `json:"effect,omitempty"`
 }
 
 // DecidedData is the data of remediation.decided where it opens a remediation.
@@ -74,7 +73,6 @@ type ClosedData struct {
 	Intents  int      `json:"intents"`
 	Shutdown bool     `json:"shutdown,omitempty"`
 	Planned  []string `json:"planned,omitempty"` // dry run: targets that would have been changed
-	Attempt  int      `json:"attempt,omitempty"`
 }
 
 // HadEffect says whether an intent was carried out or may have been.
