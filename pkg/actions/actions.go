@@ -88,6 +88,11 @@ type Action interface {
 	Apply(ctx context.Context, s Scope, p Plan, h Hands) (Result, error)
 }
 
+// Starter is what an Action may implement that starts containers: it says whether
+// one that is stopped for an unknown cause is started without asking
+// (`when_stopped: start`).
+type Starter interface{ StartsStopped() bool }
+
 // Teller is a step that tells people. The engine records and sends the message.
 type Teller interface {
 	Step

@@ -22,6 +22,12 @@ type Snapshot struct {
 	Alerts        AlertSource // nil: Alertmanager is not asked, confirm decides alone
 	Self          *Self
 	Targets       map[string]bool // all declared ones
+	Guardrails    []policy.Guardrail
+	Flap          policy.Flap
+	Storm         policy.Storm
+	MaxUnhealthy  int            // see policy.Input
+	World         WorldSource    // nil: nothing is known of services
+	Upstreams     UpstreamSource // nil: there are none
 	// Redact replaces secrets in what a step gave back. Never nil.
 	Redact func(actions.Result) actions.Result
 	// RedactPlan does the same for a plan that is shown or recorded. Never nil.
@@ -70,6 +76,7 @@ type Step struct {
 	Timeout         time.Duration
 	ContinueOnError bool
 	OnRefused       string
+	Approval        policy.Approval // of this step alone
 }
 
 func (s *Step) changes() bool { return s.Kind.Class == actions.Changes }

@@ -17,6 +17,16 @@ const (
 	CauseSuperseded = "superseded" // a later startsAt opened the next episode
 	CauseAbsent     = "absent"     // gone from Alertmanager's API for long enough
 	CauseSilenced   = "silenced"   // the same, last seen silenced or inhibited
+	CauseUpstream   = "upstream"   // an upstream's state said so
+	CauseRun        = "run"        // a person started a policy; or that remediation has ended
+	CauseRemoved    = "removed"    // its upstream is not configured any more
+)
+
+// Origins of an episode.
+const (
+	OriginWebhook  = ""         // Alertmanager
+	OriginUpstream = "upstream" // the state of an upstream
+	OriginRun      = "run"      // a person
 )
 
 // AlertData is the data of alert.firing and alert.resolved.
@@ -27,6 +37,10 @@ type AlertData struct {
 	// Received is when that notification was accepted.
 	Received time.Time `json:"received,omitzero"`
 	GroupKey string    `json:"group_key,omitempty"`
+	// Origin is where the episode comes from, Policy what a person started and Reason why.
+	Origin string `json:"origin,omitempty"`
+	Policy string `json:"policy,omitempty"`
+	Reason string `json:"reason,omitempty"`
 }
 
 // Episode is one alert from firing to resolved.
@@ -40,6 +54,9 @@ type Episode struct {
 	ClosedAt        time.Time
 	Cause           string // of its end
 	GroupKey        string
+	Origin          string // see OriginWebhook
+	Policy          string // of a run: the one policy it is for
+	Actor           string // of a run: who started it
 	// Lineage is shared by episodes of one fingerprint that follow each other
 	// within FlapWindow: attempts are counted along it.
 	Lineage string

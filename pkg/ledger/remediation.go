@@ -13,10 +13,11 @@ type State string
 
 // States of a remediation (design §1).
 const (
-	Queued  State = "queued"
-	Running State = "running"
-	Held    State = "held"
-	Closed  State = "closed"
+	Queued           State = "queued"
+	Running          State = "running"
+	AwaitingApproval State = "awaiting_approval"
+	Held             State = "held"
+	Closed           State = "closed"
 )
 
 // Remediation is one attempt of one policy on one set of targets.
@@ -38,6 +39,10 @@ type Remediation struct {
 	Skipped  []int // steps that a guard or an unknown input skipped
 	Shutdown bool  // interrupted by a graceful stop: no failed attempt
 	Planned  []string
+	// Quarantined targets, until a person clears them.
+	Quarantined []string
+	// Approval is the newest request for consent, if there was one.
+	Approval *Approval
 }
 
 // Intent is one effect: durable before it was begun.
@@ -73,6 +78,8 @@ type ClosedData struct {
 	Intents  int      `json:"intents"`
 	Shutdown bool     `json:"shutdown,omitempty"`
 	Planned  []string `json:"planned,omitempty"` // dry run: targets that would have been changed
+	// Quarantined targets (hold_on_failure), until control.cleared.
+	Quarantined []string `json:"quarantined,omitempty"`
 }
 
 // HadEffect says whether an intent was carried out or may have been.

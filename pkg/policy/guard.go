@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/stellarescrow/remediator/pkg/ledger"
+	"github.com/stellarescrow/remediator/pkg/services"
 )
 
 // Guard is one reason not to act. A guard is a file here, its test, its page
@@ -52,6 +53,18 @@ type Active struct {
 	Mode        Mode
 	Targets     []string
 	Episodes    []string
+	// Asking: it waits for a person's consent before its first effect and holds
+	// nothing meanwhile.
+	Asking bool
+}
+
+// Effect is one change that is to be made, as far as it is known.
+type Effect struct {
+	Uses   string // kind: docker.restart
+	Target string
+	// StartsStopped: the step says what to do with a stopped container
+	// (`when_stopped: start`).
+	StartsStopped bool
 }
 
 // Input is everything a decision may depend on.
@@ -75,6 +88,26 @@ type Input struct {
 	SelfTargets map[string]bool
 	// GlobalLimits count remediations with an effect on any target.
 	GlobalLimits []Limit
+	// Effects that are known now: at the decision those of unconditional steps, then
+	// all that will run, before an effect that one alone.
+	Effects []Effect
+	// Guardrails of the newest configuration.
+	Guardrails []Guardrail
+	// Upstreams by name, of the newest configuration.
+	Upstreams map[string]Upstream
+	// World is what is known of services.
+	World services.World
+	// Handled are open episodes that some policy would handle on a target, by target,
+	// without the one that is decided.
+	Handled map[string][]ledger.Episode
+	Flap    Flap
+	// StormUntil is when the storm ends that rages now; zero: there is none.
+	StormUntil time.Time
+	StormText  string
+	// MaxUnhealthy bounds unhealthy root causes beside what this is about.
+	MaxUnhealthy int
+	// Approved are the guards that asked and were satisfied by a person, with who it was.
+	Approved map[string]string
 	// StartedMode is the mode in which the remediation was started, "" before there
 	// is one; see ModeMark.
 	StartedMode Mode

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/prometheus/alertmanager/pkg/labels"
+	"github.com/prometheus/alertmanager/timeinterval"
 )
 
 // Mode of the daemon or of one policy.
@@ -46,6 +47,74 @@ type Settings struct {
 	Limits      []Limit       // per target
 	MaxAlertAge time.Duration
 	Deadline    time.Duration // of one remediation
+	For         time.Duration // minimum time firing; on resolution, since it resolved
+	Breaker     Breaker
+	Approval    Approval
+	// SuppressWhile of the policy itself; guardrails have their own.
+	SuppressWhile SuppressWhile
+	Active        []Interval // acts only in one of them; none: always
+	Mute          []Interval // never acts in one of them
+}
+
+// Breaker stops a policy that fails again and again: Failures in a row (failed,
+// interrupted or ineffective) open it for OpenFor, then one trial is let through.
+// Failures of 0: there is none.
+type Breaker struct {
+	Failures int
+	OpenFor  time.Duration
+}
+
+// Approval asks a person for consent to the plan.
+type Approval struct {
+	Required bool
+	Timeout  time.Duration // then the request expires
+}
+
+// SuppressWhile is a condition under which nothing is done; its parts are OR.
+type SuppressWhile struct {
+	Upstream      string          // an upstream reports trouble, or is unknown
+	Alert         labels.Matchers // another alert fires that all of them match
+	PolicyRunning string          // a remediation of that policy is under way
+}
+
+// Interval is a named time interval of the configuration.
+type Interval struct {
+	Name  string
+	Times []timeinterval.TimeInterval
+}
+
+// Guardrail is a guard bound to what is done to which target, whatever policy
+// asks for it and by whatever means.
+type Guardrail struct {
+	Name          string
+	Targets       []string
+	Actions       []string // kinds; none: any change
+	SuppressWhile SuppressWhile
+}
+
+// Upstream is what guards need of an upstream beside its recorded state.
+type Upstream struct {
+	Name           string
+	StaleAfter     time.Duration
+	UnknownAllows  bool // `unknown: allow`
+	ResumeAfter    time.Duration
+	MaxSuppression time.Duration
+	// LastGood is when its page last gave a good answer to this process; zero: not yet.
+	LastGood time.Time
+}
+
+// Flap is when episodes of one fingerprint follow each other too often: Changes of
+// them within Within, until none has come for Clear. Changes of 0: never.
+type Flap struct {
+	Changes       int
+	Within, Clear time.Duration
+}
+
+// Storm is too many new episodes at once: Episodes within Within, until fewer have
+// come for Clear. Episodes of 0: never.
+type Storm struct {
+	Episodes      int
+	Within, Clear time.Duration
 }
 
 // Policy says what to do about which alert, and when not to. The steps are the
@@ -61,6 +130,11 @@ type Policy struct {
 	Matchers []labels.Matchers
 	Settings Settings
 	Escalate []string // receivers
+	// Manual policies are started by a person only and match no alert.
+	Manual bool
+	// HoldOnFailure quarantines the targets when a remediation fails after its
+	// first effect, until an operator clears them.
+	HoldOnFailure bool
 }
 
 // Matches says whether one of the alternatives matches a label set.

@@ -103,6 +103,8 @@ type Answer struct {
 	Text  string
 	// Until is when the guard lifts by itself; zero when time alone does not lift it.
 	Until time.Time
+	// TellAt is when people are told, once, if it still refuses then; zero: never.
+	TellAt time.Time
 }
 
 // Allows says whether the guard lets the action pass.
@@ -114,6 +116,7 @@ type Decision struct {
 	Code    Code
 	Text    string
 	Until   time.Time // of the first refusal
+	TellAt  time.Time // of the first refusal
 	Guard   string    // that refused, "" when allowed
 	Answers []Answer
 	// Join is the remediation that a `joined` or `duplicate` episode belongs to.

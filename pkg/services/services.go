@@ -1,0 +1,107 @@
+// Package services is what is known of the services that policies act upon: how
+// they are, what they depend on, and why one that is stopped stopped. It is pure:
+// a technology (pkg/actions/docker) fills it in, guards read it.
+package services
+
+import "time"
+
+// State of a service: the worst of its containers.
+type State string
+
+// States.
+const (
+	Healthy   State = "healthy"   // running, and its health check says so
+	Running   State = "running"   // running; it has no health check
+	Starting  State = "starting"  // running; its health check has not answered yet
+	Unhealthy State = "unhealthy" // its health check fails, or it restarts again and again, is paused or dead
+	Stopped   State = "stopped"   // not running, and it should be
+	Completed State = "completed" // a one-shot service that ended with exit code 0
+	Missing   State = "missing"   // it has no container
+	Unknown   State = "unknown"   // could not be looked at
+)
+
+// Conditions of a dependency, as Compose names them.
+const (
+	ConditionStarted   = "service_started"
+	ConditionHealthy   = "service_healthy"
+	ConditionCompleted = "service_completed_successfully"
+)
+
+// Dependency of a service on another.
+type Dependency struct {
+	Target    string // "docker:local/postgres"
+	Condition string // "" where the configuration says so
+}
+
+// Cause of a stop.
+type Cause string
+
+// Causes of a stop, as Docker's events tell.
+const (
+	ByKill    Cause = "kill"    // a kill event came before the die: a person, or an intent of ours
+	ByCrash   Cause = "crash"   // it died by itself, or the kernel killed it
+	ByUnknown Cause = "unknown" // the events were missed
+)
+
+// Stop is how a container that does not run came to stop.
+type Stop struct {
+	Container string    // id
+	Name      string    // of the container
+	Cause     Cause     // of the newest stop
+	At        time.Time // when it stopped
+	Killed    time.Time // of the kill event, zero without one
+	ExitCode  int
+}
+
+// Service is one service as it was last seen.
+type Service struct {
+	Target   string // "docker:local/postgres"
+	Name     string // postgres
+	Declared bool   // in the configuration: only those are ever touched
+	State    State
+	Text     string // a few words: "postgres-1 exited, exit code 1"
+	// Since is when it was first seen in this state.
+	Since time.Time
+	// DependsOn are its direct dependencies, by Compose's labels and the configuration.
+	DependsOn []Dependency
+	// Stops are its containers that do not run.
+	Stops []Stop
+}
+
+// Well says whether something that needs the service can rely on it.
+func (s Service) Well(condition string) bool {
+	switch s.State {
+	case Healthy, Running:
+		return true
+	case Completed:
+		return condition == ConditionCompleted
+	default:
+		return false
+	}
+}
+
+// World is all services by target. It is immutable.
+type World struct {
+	services map[string]Service
+	at       time.Time
+}
+
+// NewWorld files services; at is when they were looked at.
+func NewWorld(at time.Time, list ...Service) World {
+	w := World{services: make(map[string]Service, len(list)), at: at}
+	for _, s := range list {
+		w.services[s.Target] = s
+	}
+	return w
+}
+
+// Get is a service by its target. What nobody knows is Unknown.
+func (w World) Get(target string) Service {
+	if s, ok := w.services[target]; ok {
+		return s
+	}
+	return Service{Target: target, Name: target, State: Unknown, Text: "not known"}
+}
+
+// At is when the services were looked at.
+func (w World) At() time.Time { return w.at }
