@@ -60,8 +60,10 @@ type Change struct {
 	// never in the future; kept while it lasts, also through unknown. For
 	// operational and unknown: when that was found.
 	Since time.Time `json:"since,omitzero"`
-	// AfterIncident: unknown, and the last good answer reported trouble. What was
-	// last known is not over because the page went away.
+	// AfterIncident: unknown, and the last good answer reported trouble (what was
+	// last known is not over because the page went away); or operational, and this
+	// is the transition that ends trouble, also where unknown came between. Guards
+	// count resume_after from there.
 	AfterIncident bool `json:"after_incident,omitempty"`
 	// Text is a sentence for people that names the incident.
 	Text string `json:"text"`
