@@ -84,7 +84,7 @@ func (e *Episode) Continues(startsAt time.Time) bool {
 
 // openLocked gives the episode of a record, a new one where it is not known yet. A
 // new one inherits attempts and escalations when it follows too closely.
-func (l *Ledger) openLocked(r *audit.Record) *Episode {
+func (l *Ledger) openLocked(r *audit.Record, d AlertData) *Episode {
 	if e := l.episodes[r.Episode]; e != nil {
 		return e
 	}
@@ -92,6 +92,9 @@ func (l *Ledger) openLocked(r *audit.Record) *Episode {
 		ID: r.Episode, Fingerprint: alert.Fingerprint(*r.Alert), Lineage: r.Episode,
 		FirstStartsAt: r.Alert.StartsAt, FirstSeen: r.Time.Time,
 		Decided: map[string]Decided{}, Escalated: map[string]bool{},
+	}
+	if d.Origin != OriginWebhook {
+		e.Origin, e.Policy, e.Actor = d.Origin, d.Policy, r.Actor
 	}
 	if p := l.latest[e.Fingerprint]; p != nil && (p.Open || flapped(p, r)) {
 		e.Lineage, e.Escalated = p.Lineage, maps.Clone(p.Escalated)
@@ -116,13 +119,16 @@ func (l *Ledger) firingLocked(r *audit.Record) {
 	if r.Alert == nil || r.Episode == "" {
 		return
 	}
-	e := l.openLocked(r)
+	e := l.openLocked(r, d)
 	// One open episode per fingerprint: the record that came last says which.
 	if p := l.latest[e.Fingerprint]; p != nil && p != e && p.Open {
-		p.Open, p.ClosedAt, p.Cause = false, r.Time.Time, CauseSuperseded
+		l.endLocked(p, r.Time.Time, CauseSuperseded)
 	}
 	l.latest[e.Fingerprint] = e
-	e.Open, e.ClosedAt, e.Cause = true, time.Time{}, ""
+	if !e.Open && d.Cause != CauseMoved {
+		l.openings.add(e.Fingerprint, r.Time.Time)
+	}
+	l.beginLocked(e)
 	e.seen(*r.Alert)
 	if d.GroupKey != "" {
 		e.GroupKey = d.GroupKey
@@ -165,14 +171,14 @@ func (l *Ledger) resolvedLocked(r *audit.Record) {
 		return
 	}
 	known := l.episodes[r.Episode] != nil
-	e := l.openLocked(r)
+	e := l.openLocked(r, d)
 	// One that was never seen firing must not hide the episode that is open, nor a
 	// later one.
 	if p := l.latest[e.Fingerprint]; p == nil || !known && !p.Open && !p.Continues(r.Alert.StartsAt) {
 		l.latest[e.Fingerprint] = e
 	}
 	if !known || e.Open {
-		e.Open, e.ClosedAt, e.Cause = false, r.Time.Time, d.Cause
+		l.endLocked(e, r.Time.Time, d.Cause)
 	} else if e.Cause == CauseAbsent || e.Cause == CauseSilenced {
 		e.Cause = d.Cause // it was closed on suspicion; this one knows
 	}
@@ -190,7 +196,10 @@ func (l *Ledger) decidedLocked(r *audit.Record) {
 			Mode: r.Mode, Config: r.Config, Remediation: r.Remediation,
 		}
 	}
-	l.openRemediationLocked(r)
+	var d DecidedData
+	_ = json.Unmarshal(r.Data, &d)
+	l.stops.add(d.Stops, r.Time.Time)
+	l.openRemediationLocked(r, d)
 }
 
 func (l *Ledger) escalatedLocked(r *audit.Record) {
@@ -239,8 +248,12 @@ func (l *Ledger) Episodes(onlyOpen bool) []Episode {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	var out []Episode
-	keep := func(e *Episode) bool { return e.Open || !onlyOpen }
-	for _, e := range sorted(l.episodes, keep, func(a, b *Episode) int { return a.FirstSeen.Compare(b.FirstSeen) }) {
+	from := l.episodes
+	if onlyOpen {
+		from = l.open
+	}
+	all := func(*Episode) bool { return true }
+	for _, e := range sorted(from, all, func(a, b *Episode) int { return a.FirstSeen.Compare(b.FirstSeen) }) {
 		out = append(out, e.copy())
 	}
 	return out

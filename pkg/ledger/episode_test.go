@@ -165,11 +165,3 @@ func TestLedger_UnprocessedUntilItsAlertsAreRecorded(t *testing.T) {
 	h.l.Processed(3)
 	require.Empty(t, h.l.Unprocessed())
 }
-
-func TestLedger_RemembersTheMode(t *testing.T) {
-	h := newHistory()
-	h.add(at(0), audit.Record{Type: audit.DaemonStarted, Mode: ledger.DryRun})
-	require.Equal(t, ledger.DryRun, h.l.LastMode())
-	h.add(at(1), audit.Record{Type: audit.ConfigLoaded, Mode: ledger.Live})
-	require.Equal(t, ledger.Live, h.l.LastMode())
-}

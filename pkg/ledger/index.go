@@ -13,6 +13,7 @@ type use struct {
 	phase                       string
 	first, last                 time.Time
 	planned                     bool
+	open                        bool // an intent without a result
 }
 
 // useKey files uses by target, "" for all of them, and planned ones apart.
@@ -26,17 +27,25 @@ type useKey struct {
 type uses map[useKey][]*use
 
 func (us uses) add(u *use) {
-	for _, t := range []string{u.target, ""} {
+	for _, t := range lists(u.target) {
 		k := useKey{t, u.planned}
 		us[k] = append(us[k], u)
 	}
+}
+
+// lists that a target is filed in: its own, and that of all.
+func lists(target string) []string {
+	if target == "" {
+		return []string{""}
+	}
+	return []string{target, ""}
 }
 
 // drop takes a use out, and gives it back. It is one of the newest: lists are
 // searched from their ends.
 func (us uses) drop(remediation, target, phase string, step int) *use {
 	var found *use
-	for _, t := range []string{target, ""} {
+	for _, t := range lists(target) {
 		list := us[useKey{t, false}]
 		for i, l := range slices.Backward(list) {
 			if u := l; u.remediation == remediation && u.target == target && u.phase == phase && u.step == step {
@@ -52,14 +61,13 @@ func (us uses) drop(remediation, target, phase string, step int) *use {
 // since calls fn for the uses of a target that ended after t, newest first, until
 // it says no. Lists are in order but for the skew between replicas.
 func (us uses) since(target string, planned bool, t time.Time, fn func(*use) bool) {
-	lists := []useKey{{target, false}}
+	keys := []useKey{{target, false}}
 	if planned {
-		lists = append(lists, useKey{target, true})
+		keys = append(keys, useKey{target, true})
 	}
-	for _, k := range lists {
+	for _, k := range keys {
 		list := us[k]
 		for _, u := range slices.Backward(list) {
-
 			if !t.IsZero() && u.last.Add(skew).Before(t) {
 				break
 			}

@@ -34,16 +34,23 @@ type Ledger struct {
 
 	episodes  map[string]*Episode
 	latest    map[string]*Episode // by fingerprint: the newest episode
+	open      map[string]*Episode // by id: the open ones
+	openings  openings
 	rems      map[string]*Remediation
 	uses      uses     // effects on targets
 	wins      wins     // remediations that ended well, by policy and target
 	lines     lineages // remediations by policy and lineage of their episodes
 	seen      seen     // which records have been applied
-	pauses    map[string]Pause
+	streaks   streaks
+	stops     stops // that people made
+	upstreams upstreams
+
+	quarantines map[string]Quarantine // by target
+	pauses      map[string]Pause
+
 	processed uint64 // newest notification whose alerts are all recorded
 	pending   []audit.Record
 	applied   int
-	lastMode  string
 	newest    time.Time // time of the newest record
 	floor     time.Time // oldest time among the records since the last pruning
 }
@@ -59,6 +66,13 @@ func New() *Ledger {
 		wins:     wins{},
 		lines:    lineages{},
 		seen:     seen{},
+
+		open:        map[string]*Episode{},
+		openings:    openings{},
+		streaks:     streaks{},
+		stops:       stops{},
+		upstreams:   upstreams{},
+		quarantines: map[string]Quarantine{},
 	}
 }
 
@@ -82,76 +96,12 @@ func (l *Ledger) Apply(recs []*audit.Record) {
 	}
 }
 
-// skew is how far records may run behind each other (replicas, small corrections)
-// before the clock counts as set back.
-const skew = time.Second
-
-// clockLocked notes a record's time. A clock that is set back shows that earlier
-// records were written in the future: their times become the present one, once and
-// for all, so that what waits for them waits its own length and no longer (design
-// §5, store trouble).
-func (l *Ledger) clockLocked(now time.Time) {
-	if l.floor.IsZero() || now.Before(l.floor) {
-		l.floor = now
-	}
-	if now.Add(skew).Before(l.newest) {
-		l.clampLocked(now)
-		l.newest = now
-	}
-	if now.After(l.newest) {
-		l.newest = now
-	}
-}
-
-// Clock tells the ledger the present time; call it before deciding. A journal keeps
-// its order by never writing an earlier time than its last, so that after a clock
-// was set back all its records lie in the future for a while: seen from now they
-// happened now, and waits end as they should. With a sound clock it does nothing.
-func (l *Ledger) Clock(now time.Time) {
-	l.mu.RLock()
-	behind := now.Add(skew).Before(l.newest)
-	l.mu.RUnlock()
-	if !behind {
-		return
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.clampLocked(now)
-	l.newest = now
-}
-
-func (l *Ledger) clampLocked(now time.Time) {
-	clamp := func(times ...*time.Time) {
-		for _, t := range times {
-			if t.After(now) {
-				*t = now
-			}
-		}
-	}
-	for _, e := range l.episodes {
-		clamp(&e.FirstSeen, &e.LastWebhook, &e.ClosedAt)
-	}
-	for _, r := range l.rems {
-		clamp(&r.OpenedAt, &r.ClosedAt)
-		for i := range r.Intents {
-			clamp(&r.Intents[i].Started, &r.Intents[i].Finished)
-		}
-	}
-	for _, list := range l.uses {
-		for _, u := range list {
-			clamp(&u.first, &u.last)
-		}
-	}
-	for scope, p := range l.pauses {
-		clamp(&p.Since)
-		l.pauses[scope] = p
-	}
-}
+// orderLocked is the place of the record that is being applied among all, from 1.
+// Unlike its time it tells what came first, whatever clocks did.
+func (l *Ledger) orderLocked() int { return l.applied + 1 }
 
 func (l *Ledger) applyLocked(r *audit.Record) {
 	switch r.Type {
-	case audit.DaemonStarted, audit.ConfigLoaded:
-		l.lastMode = r.Mode
 	case audit.NotificationReceived:
 		l.notificationLocked(r)
 	case audit.AlertFiring:
@@ -166,8 +116,14 @@ func (l *Ledger) applyLocked(r *audit.Record) {
 		l.remediationLocked(r)
 	case audit.EscalationSent:
 		l.escalatedLocked(r)
+	case audit.ApprovalRequested, audit.ApprovalGranted, audit.ApprovalRejected, audit.ApprovalExpired:
+		l.approvalLocked(r)
+	case audit.UpstreamChanged:
+		l.upstreams.change(r)
 	case audit.ControlPaused, audit.ControlResumed:
 		l.controlLocked(r)
+	case audit.ControlCleared:
+		l.clearedLocked(r)
 	}
 }
 
@@ -215,44 +171,6 @@ func (l *Ledger) Processed(seq uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.pending = slices.DeleteFunc(l.pending, func(r audit.Record) bool { return r.Seq <= seq })
-}
-
-// pruneLocked forgets what no guard can ask about any more. A lineage is kept whole
-// while one of its episodes is: an alert that fires for weeks keeps its attempts.
-func (l *Ledger) pruneLocked(before time.Time) {
-	kept := map[string]bool{}
-	for _, e := range l.episodes {
-		if e.Open || e.ClosedAt.After(before) {
-			kept[e.Lineage] = true
-		}
-	}
-	for id, e := range l.episodes {
-		if kept[e.Lineage] {
-			continue
-		}
-		delete(l.episodes, id)
-		if l.latest[e.Fingerprint] == e {
-			delete(l.latest, e.Fingerprint)
-		}
-	}
-	gone := map[*Remediation]bool{}
-	for id, r := range l.rems {
-		remembered := slices.ContainsFunc(r.Episodes, func(e string) bool { return l.episodes[e] != nil })
-		if r.State == Closed && r.ClosedAt.Before(before) && !remembered {
-			delete(l.rems, id)
-			gone[r] = true
-		}
-	}
-	forget(l.wins, func(r *Remediation) bool { return gone[r] })
-	forget(l.lines, func(r *Remediation) bool { return gone[r] })
-	forget(l.uses, func(u *use) bool { return u.last.Before(before) })
-}
-
-// LastMode is the mode of the newest daemon.started or config.loaded record.
-func (l *Ledger) LastMode() string {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	return l.lastMode
 }
 
 // sorted gives the values of a map for which keep answers yes in a stable order.

@@ -60,7 +60,7 @@ func anyHistory(t *rapid.T) []*audit.Record {
 func answers(l *ledger.Ledger, now time.Time) map[string]any {
 	out := map[string]any{
 		"episodes": l.Episodes(false), "remediations": l.Remediations(nil), "pauses": l.Pauses(now),
-		"mode": l.LastMode(), "unprocessed": len(l.Unprocessed()),
+		"unprocessed": len(l.Unprocessed()),
 	}
 	for _, mode := range []string{ledger.Live, ledger.DryRun} {
 		v := l.View(mode)

@@ -43,13 +43,18 @@ type Remediation struct {
 	Quarantined []string
 	// Approval is the newest request for consent, if there was one.
 	Approval *Approval
+
+	order   int      // of the record that opened it
+	counted bool     // in the streak of its policy
+	expired []string // hashes of plans for which consent was not given in time
 }
 
 // Intent is one effect: durable before it was begun.
 type Intent struct {
 	Step      int
 	Uses      string
-	Target    string
+	Target    string   // the first of Targets
+	Targets   []string // all that it changes, each once
 	Phase     string
 	Started   time.Time
 	Finished  time.Time // zero: no result
@@ -67,9 +72,12 @@ type StepData struct {
 	Effect    bool   `json:"effect,omitempty"`
 }
 
-// DecidedData is the data of remediation.decided where it opens a remediation.
+// DecidedData is the data of remediation.decided: Book where it opens a remediation,
+// Stops where it found stops that a person made.
 type DecidedData struct {
 	Book string `json:"policy_hash,omitempty"`
+	// Stops that were found to be a person's (reason stopped_by_person).
+	Stops []StopSeen `json:"stops,omitempty"`
 }
 
 // ClosedData is the data of remediation.closed.
@@ -97,24 +105,27 @@ func (r *Remediation) OpenIntent() (Intent, bool) {
 	return Intent{}, false
 }
 
-func (l *Ledger) openRemediationLocked(r *audit.Record) {
+// opens says which verdicts start a remediation; one that waits for consent does
+// so as a remediation.
+func opens(verdict string) bool { return verdict == "execute" || verdict == "await_approval" }
+
+func (l *Ledger) openRemediationLocked(r *audit.Record, d DecidedData) {
 	if r.Remediation == "" {
 		return
 	}
 	rem := l.rems[r.Remediation]
 	if rem == nil {
-		if r.Verdict != "execute" {
+		if !opens(r.Verdict) {
 			return
 		}
-		var d DecidedData
-		_ = json.Unmarshal(r.Data, &d)
 		rem = &Remediation{
 			Book: d.Book, ID: r.Remediation, Policy: r.Policy, Runbook: r.Runbook, Severity: r.Severity, Mode: r.Mode,
 			Config: r.Config, Targets: r.Targets, State: Running, OpenedAt: r.Time.Time, Reason: r.Reason,
+			order: l.orderLocked(),
 		}
 		l.rems[rem.ID] = rem
 	}
-	joins := r.Verdict == "execute" || r.Reason != nil && r.Reason.Code == "joined"
+	joins := opens(r.Verdict) || r.Reason != nil && r.Reason.Code == "joined"
 	if joins && rem.State != Closed {
 		l.joinLocked(rem, r.Episode)
 	}
@@ -138,18 +149,40 @@ func (l *Ledger) stepLocked(r *audit.Record) {
 	_ = json.Unmarshal(r.Data, &d)
 	switch r.Type {
 	case audit.StepStarted:
-		rem.Intents = append(rem.Intents, Intent{
-			Step: *r.Step, Uses: r.Uses, Target: r.Target, Phase: d.Phase, Started: r.Time.Time,
-		})
-		l.uses.add(&use{
-			target: r.Target, remediation: rem.ID, policy: rem.Policy, step: *r.Step, phase: d.Phase,
-			first: r.Time.Time, last: r.Time.Time,
-		})
+		l.startLocked(rem, r, d)
 	case audit.StepFinished:
 		l.finishLocked(rem, r, d)
 	case audit.StepSkipped:
 		rem.Skipped = append(rem.Skipped, *r.Step)
 	}
+}
+
+// startLocked notes an intent. Each of its targets counts.
+func (l *Ledger) startLocked(rem *Remediation, r *audit.Record, d StepData) {
+	in := Intent{Step: *r.Step, Uses: r.Uses, Targets: changed(r), Phase: d.Phase, Started: r.Time.Time}
+	in.Target = in.Targets[0]
+	rem.Intents = append(rem.Intents, in)
+	for _, t := range in.Targets {
+		l.uses.add(&use{
+			target: t, remediation: rem.ID, policy: rem.Policy, step: in.Step, phase: in.Phase,
+			first: in.Started, last: in.Started, open: true,
+		})
+	}
+}
+
+// changed are the targets of an intent's record, each once, the one that it names
+// first. An intent that names none is one on "", so that it counts among all.
+func changed(r *audit.Record) []string {
+	var out []string
+	for _, t := range append([]string{r.Target}, r.Targets...) {
+		if t != "" && !slices.Contains(out, t) {
+			out = append(out, t)
+		}
+	}
+	if out == nil {
+		out = []string{""}
+	}
+	return out
 }
 
 // finishLocked ends an intent. A cancelled one never happened and stops counting.
@@ -160,16 +193,23 @@ func (l *Ledger) finishLocked(rem *Remediation, r *audit.Record, d StepData) {
 			continue
 		}
 		in.Finished, in.Error, in.Cancelled = r.Time.Time, r.Error, d.Cancelled
-		u := l.uses.drop(rem.ID, in.Target, in.Phase, in.Step)
-		if u != nil && !d.Cancelled {
-			u.last = r.Time.Time
-			l.uses.add(u) // at the end: it ended last
+		for _, t := range in.Targets {
+			u := l.uses.drop(rem.ID, t, in.Phase, in.Step)
+			if u != nil && !d.Cancelled {
+				u.last, u.open = r.Time.Time, false
+				l.uses.add(u) // at the end: it ended last
+			}
 		}
 		return
 	}
 }
 
 func (l *Ledger) remediationLocked(r *audit.Record) {
+	var d ClosedData
+	if r.Type == audit.RemediationClosed {
+		_ = json.Unmarshal(r.Data, &d)
+		l.quarantineLocked(r, d.Quarantined)
+	}
 	rem := l.rems[r.Remediation]
 	if rem == nil {
 		return
@@ -181,21 +221,24 @@ func (l *Ledger) remediationLocked(r *audit.Record) {
 		rem.Verified = true
 	case audit.RemediationEffect:
 		rem.Effect = r.Effect
+		l.streaks.count(rem, l.orderLocked(), r.Time.Time)
 	case audit.RemediationClosed:
-		var d ClosedData
-		_ = json.Unmarshal(r.Data, &d)
 		rem.State, rem.ClosedAt, rem.Outcome, rem.Reason = Closed, r.Time.Time, r.Outcome, r.Reason
-		rem.Shutdown, rem.Planned = d.Shutdown, d.Planned
+		rem.Shutdown, rem.Planned, rem.Quarantined = d.Shutdown, d.Planned, d.Quarantined
+		if rem.Outcome == "expired" {
+			rem.decideApproval(Expired, "")
+		}
 		for _, id := range d.Episodes { // a joining may have gone unrecorded
 			l.joinLocked(rem, id)
 		}
 		l.closedLocked(rem)
+		l.streaks.count(rem, l.orderLocked(), r.Time.Time)
 	}
 }
 
 // closedLocked files what a closed remediation means for later decisions.
 func (l *Ledger) closedLocked(rem *Remediation) {
-	planned := rem.Mode == DryRun || rem.Outcome == outcomePlanned
+	planned := !rem.live()
 	if planned {
 		for _, t := range unique(rem.Planned) {
 			l.uses.add(&use{
@@ -227,7 +270,7 @@ func (r *Remediation) touched() []string {
 	var out []string
 	for _, i := range r.Intents {
 		if !i.Cancelled {
-			out = append(out, i.Target)
+			out = append(out, i.Targets...)
 		}
 	}
 	return out
@@ -239,6 +282,11 @@ func (r *Remediation) copy() Remediation {
 	c := *r
 	c.Targets, c.Episodes = slices.Clone(r.Targets), slices.Clone(r.Episodes)
 	c.Intents, c.Skipped, c.Planned = slices.Clone(r.Intents), slices.Clone(r.Skipped), slices.Clone(r.Planned)
+	c.Quarantined, c.expired = slices.Clone(r.Quarantined), slices.Clone(r.expired)
+	if r.Approval != nil {
+		a := *r.Approval
+		c.Approval = &a
+	}
 	return c
 }
 

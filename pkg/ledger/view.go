@@ -82,7 +82,6 @@ func (v View) LastSuccess(policy, target, self string) (Effect, bool) {
 		}
 		list := v.l.wins[winKey{policy, target, planned}]
 		for _, r := range slices.Backward(list) {
-
 			if r.ClosedAt.Add(skew).Before(best.Time) {
 				break
 			}
@@ -107,20 +106,6 @@ func (v View) Attempts(policy, episode, self string) int {
 		}
 	}
 	return n
-}
-
-// Final is a remediation after which the policy is not tried again in the episode:
-// it handed over to people, or people refused it. Live decisions read live ones
-// only; dry-run decisions read both, because they say what live would.
-func (v View) Final(policy, episode string) (Remediation, bool) {
-	v.l.mu.RLock()
-	defer v.l.mu.RUnlock()
-	for _, r := range v.l.lineageLocked(policy, episode) {
-		if r.State == Closed && (r.Mode != DryRun || v.planned()) && slices.Contains([]string{"escalated", "expired", "rejected"}, r.Outcome) {
-			return r.copy(), true
-		}
-	}
-	return Remediation{}, false
 }
 
 // lineageLocked are the remediations of a policy on the episode and on those it

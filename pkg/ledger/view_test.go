@@ -138,15 +138,27 @@ func TestView_PlannedWorkCountsInDryRunOnly(t *testing.T) {
 }
 
 func TestView_FinalEndsThePolicyForTheEpisode(t *testing.T) {
-	for outcome, want := range map[string]bool{"escalated": true, "expired": true, "rejected": true, "failed": false, "no_action": false} {
+	for _, c := range []struct {
+		outcome, code string
+		want          bool
+	}{
+		{"escalated", "handed_over", true},
+		{"cancelled", ledger.Rejected, true},
+		{"cancelled", "resolved", false},
+		{"expired", "expired", false},
+		{"failed", ledger.Rejected, false},
+		{"no_action", "", false},
+	} {
 		h := newHistory()
 		h.firing(at(0), "e-1", "fp", at(0), ledger.CauseWebhook)
 		h.decided(at(0), "e-1", "P", "r-1", "allowed", ledger.Live, target)
-		h.closed(at(1*minute), "r-1", outcome, ledger.Live, ledger.ClosedData{})
+		h.add(at(1*minute), audit.Record{
+			Type: audit.RemediationClosed, Remediation: "r-1", Outcome: c.outcome, Reason: &audit.Reason{Code: c.code},
+		})
 		_, live := h.l.View(ledger.Live).Final("P", "e-1")
 		_, dry := h.l.View(ledger.DryRun).Final("P", "e-1")
-		require.Equal(t, want, live, outcome)
-		require.Equal(t, want, dry, "a dry run says what live would: %s", outcome)
+		require.Equal(t, c.want, live, "%s, %s", c.outcome, c.code)
+		require.Equal(t, c.want, dry, "a dry run says what live would: %s, %s", c.outcome, c.code)
 	}
 	h := newHistory()
 	h.firing(at(0), "e-1", "fp", at(0), ledger.CauseWebhook)

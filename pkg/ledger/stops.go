@@ -1,0 +1,88 @@
+package ledger
+
+import (
+	"slices"
+	"time"
+)
+
+// StopSeen is the data of a decision that found a person's stop: it is remembered
+// when Docker's events are long gone.
+type StopSeen struct {
+	Target    string    `json:"target"`
+	Container string    `json:"container"`
+	At        time.Time `json:"at"`
+}
+
+// startSlack is how long before the record of an intent its effect may seem to
+// have begun: the engine's clock and ours are not the same.
+const startSlack = time.Second
+
+// sameStop is how far two accounts of one stop may lie apart.
+const sameStop = time.Second
+
+type stopKey struct{ target, container string }
+
+// stop is one stop by a person. Its own time is Docker's word and tells it from
+// others, so that no clock of ours changes it.
+type stop struct {
+	at, seen time.Time
+}
+
+type stops map[stopKey][]stop
+
+func (ss stops) add(found []StopSeen, now time.Time) {
+	for _, s := range found {
+		k := stopKey{s.Target, s.Container}
+		if i := ss.index(s); i >= 0 {
+			ss[k][i].seen = now
+		} else {
+			ss[k] = append(ss[k], stop{at: s.At, seen: now})
+		}
+	}
+}
+
+func (ss stops) index(s StopSeen) int {
+	return slices.IndexFunc(ss[stopKey{s.Target, s.Container}], func(k stop) bool {
+		return s.At.Sub(k.at).Abs() <= sameStop
+	})
+}
+
+func (ss stops) clamp(c clamp) {
+	for _, list := range ss {
+		for i := range list {
+			c.times(&list[i].seen)
+		}
+	}
+}
+
+// PersonStopped says whether a stop is known to be a person's.
+func (v View) PersonStopped(s StopSeen) bool {
+	v.l.mu.RLock()
+	defer v.l.mu.RUnlock()
+	return v.l.stops.index(s) >= 0
+}
+
+// Ours says whether an intent of ours on the target was under way at a time, or
+// had ended less than slack before. An intent that never got a result was under way
+// no longer than its remediation: a person's stop must not pass for ours.
+func (v View) Ours(target string, at time.Time, slack time.Duration) bool {
+	if target == "" {
+		return false
+	}
+	v.l.mu.RLock()
+	defer v.l.mu.RUnlock()
+	return slices.ContainsFunc(v.l.uses[useKey{target, false}], func(u *use) bool {
+		rem := v.l.rems[u.remediation]
+		if rem != nil && rem.Mode == DryRun || u.first.Add(-startSlack).After(at) {
+			return false
+		}
+		end := u.last
+		if u.open && rem != nil {
+			if rem.State != Closed {
+				return true
+			}
+			end = rem.ClosedAt
+		}
+		return !at.After(end.Add(slack))
+	})
+}
