@@ -66,12 +66,12 @@ func (c controller) Pause(ctx context.Context, actor string, p handlers.PauseReq
 }
 
 // Resume lifts a pause.
-func (c controller) Resume(ctx context.Context, actor string, s handlers.Scope) error {
-	scope, err := scopeName(s)
+func (c controller) Resume(ctx context.Context, actor string, r handlers.ResumeRequest) error {
+	scope, err := scopeName(r.Scope)
 	if err != nil {
 		return err
 	}
-	return c.engine.Resume(ctx, actor, scope, "")
+	return c.engine.Resume(ctx, actor, scope, r.Reason)
 }
 
 // ResumeHeld lets a held remediation go on.
@@ -84,10 +84,47 @@ func (c controller) Cancel(ctx context.Context, actor, id, reason string) error 
 	return mapped(c.engine.Order(ctx, id, true, actor, reason))
 }
 
+// Approve consents to the plan of that hash.
+func (c controller) Approve(ctx context.Context, actor, id, planHash, reason string) error {
+	return mapped(c.engine.Approve(ctx, id, planHash, actor, reason))
+}
+
+// Reject refuses consent.
+func (c controller) Reject(ctx context.Context, actor, id, reason string) error {
+	return mapped(c.engine.Reject(ctx, id, actor, reason))
+}
+
+// Run starts a policy for a person.
+func (c controller) Run(ctx context.Context, actor string, r handlers.RunRequest) (*handlers.RunAnswer, error) {
+	if c.engine.Snapshot().Runbooks[r.Policy] == nil {
+		return nil, fmt.Errorf("policy %q: %w: GET /api/v1/policies lists them", r.Policy, handlers.ErrNotFound)
+	}
+	a, err := c.engine.Run(ctx, r.Policy, r.Labels, actor, r.Reason)
+	if err != nil {
+		return nil, mapped(err)
+	}
+	return &handlers.RunAnswer{
+		Episode: a.Episode, Remediation: a.Remediation, Policy: a.Policy, Mode: a.Mode,
+		Verdict: a.Verdict, Reason: a.Reason, Guards: a.Guards,
+	}, nil
+}
+
+// Clear ends the quarantine of a target.
+func (c controller) Clear(ctx context.Context, actor, target, reason string) error {
+	err := c.engine.Clear(ctx, target, actor, reason)
+	if missing := (*engine.NotFoundError)(nil); errors.As(err, &missing) {
+		return fmt.Errorf("target %q: %w among those in quarantine: remediator status lists them", target, handlers.ErrNotFound)
+	}
+	return mapped(err)
+}
+
 func mapped(err error) error {
 	var missing *engine.NotFoundError
 	var state *engine.StateError
+	var changed *engine.PlanChangedError
 	switch {
+	case errors.As(err, &changed):
+		return &handlers.PlanChangedError{ID: changed.ID, Asked: changed.Want, Given: changed.Got}
 	case errors.As(err, &missing):
 		return fmt.Errorf("%w: %w", handlers.ErrNotFound, err)
 	case errors.As(err, &state):

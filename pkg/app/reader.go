@@ -30,6 +30,8 @@ type reader struct {
 	started time.Time
 	loaded  atomic.Pointer[loaded]
 	ready   atomic.Pointer[string] // why not, nil: ready
+	// upstreams are those that are watched now; nil: there are none.
+	upstreams func() []handlers.Upstream
 }
 
 // Ready is nil once the daemon takes notifications.
@@ -60,10 +62,19 @@ func (r *reader) Status(ctx context.Context) (*handlers.Status, error) {
 		}
 		s.Pauses = append(s.Pauses, out)
 	}
-	for _, a := range r.engine.View().Active {
+	s.Active = r.active()
+	for _, a := range s.Active {
 		s.Remediations[a.State]++
 	}
-	return s, nil
+	for _, q := range r.ledger.Quarantines() {
+		s.Quarantined = append(s.Quarantined, handlers.Quarantine{Target: q.Target, Since: q.Since, Remediation: q.Remediation, Policy: q.Policy, Text: q.Text})
+	}
+	for _, u := range r.watched() {
+		s.Upstreams = append(s.Upstreams, u.UpstreamLine)
+	}
+	var err error
+	s.AwaitingApproval, err = r.awaiting(ctx)
+	return s, err
 }
 
 // Remediations pages through what the ledger remembers, newest first.
@@ -121,6 +132,9 @@ func present(rem ledger.Remediation, states map[string]string) handlers.Remediat
 	if s := states[rem.ID]; s != "" {
 		out.State = s
 	}
+	if a := rem.Approval; a != nil && a.Step == nil && a.Decided != ledger.Granted {
+		out.Verdict = "await_approval" // nothing was executed, unless a person consents
+	}
 	for _, in := range rem.Intents {
 		if in.Error != "" {
 			out.Error = in.Error
@@ -139,11 +153,18 @@ func (r *reader) Remediation(ctx context.Context, id string) (*handlers.Remediat
 		return nil, fmt.Errorf("remediation %q: %w", id, handlers.ErrNotFound)
 	}
 	out := &handlers.RemediationDetail{Remediation: present(rem, r.states()), Records: []json.RawMessage{}}
+	if rem.Approval != nil {
+		shown := approval(rem.Approval)
+		out.Approval = &shown
+	}
+	whole := false // what a person was asked about is more than one step's plan
 	err := r.log.Scan(ctx, audit.Filter{Remediation: id}, func(s audit.Stored) error {
 		out.Records = append(out.Records, s.JSON)
-		if s.Record.Type == audit.StepPlanned {
+		asked := s.Record.Type == audit.ApprovalRequested
+		if asked || s.Record.Type == audit.StepPlanned && !whole {
 			out.Plan, out.PlanHash = s.Record.Plan, s.Record.PlanHash
 		}
+		whole = whole || asked
 		return nil
 	})
 	return out, err

@@ -32,12 +32,20 @@ var endpoints = []struct {
 	{"GET", "/api/v1/remediations", "", access.View},
 	{"GET", "/api/v1/remediations/r-1", "", access.View},
 	{"GET", "/api/v1/audit", "", access.View},
+	{"GET", "/api/v1/alerts", "", access.View},
+	{"GET", "/api/v1/policies", "", access.View},
+	{"GET", "/api/v1/upstreams", "", access.View},
+	{"GET", "/api/v1/openapi.yaml", "", access.View},
 	{"POST", "/-/reload", "", access.Control},
 	{"POST", "/api/v1/pause", `{"policy":"p","reason":"why"}`, access.Control},
 	{"POST", "/api/v1/resume", `{"policy":"p"}`, access.Control},
 	{"POST", "/api/v1/plan", notification, access.Control},
 	{"POST", "/api/v1/remediations/r-1/resume", "", access.Control},
 	{"POST", "/api/v1/remediations/r-1/cancel", `{"reason":"why"}`, access.Control},
+	{"POST", "/api/v1/remediations/r-1/approve", `{"plan_hash":"ab12","reason":"looked at it"}`, access.Control},
+	{"POST", "/api/v1/remediations/r-1/reject", `{"reason":"not now"}`, access.Control},
+	{"POST", "/api/v1/remediations", `{"policy":"p","reason":"why"}`, access.Control},
+	{"POST", "/api/v1/clear", `{"target":"docker:local/api","reason":"mended"}`, access.Control},
 }
 
 func threeTokens(t *testing.T) func(*handlers.Options) {
@@ -75,6 +83,9 @@ func TestAccess_RolesAndEndpoints(t *testing.T) {
 					}
 				}
 				a := c.do(t, s.url("http"))
+				if want == 200 && e.path == "/api/v1/remediations" && e.method == "POST" {
+					want = 201
+				}
 				require.Equal(t, want, a.StatusCode, "%s", a.body)
 				require.Equal(t, code, a.problem.Code)
 				if want == 401 {
@@ -114,7 +125,7 @@ func TestAccess_ActorsAndBodiesOfControl(t *testing.T) {
 	}
 	require.Equal(t, 200, operator("/api/v1/pause", `{"target":"docker:local/api","reason":"migration","until":"2999-01-01T00:00:00Z"}`).StatusCode)
 	require.Equal(t, []string{
-		"pause by user:the-operator policy= target= reason=", "resume by user:the-operator policy= target=", "reload by user:the-operator",
+		"pause by user:the-operator policy= target= reason=", "resume by user:the-operator policy= target= reason=", "reload by user:the-operator",
 		"cancel r-1 by user:the-operator: ", "pause by user:the-operator policy= target=docker:local/api reason=migration",
 	}, d.noted())
 	// A misspelt field must not widen the scope to everything.

@@ -48,6 +48,12 @@ type Reader interface {
 	Remediations(ctx context.Context, q RemediationQuery) (*Page[Remediation], error)
 	// Remediation returns ErrNotFound for an unknown id.
 	Remediation(ctx context.Context, id string) (*RemediationDetail, error)
+	// Upstreams are the third parties that are watched.
+	Upstreams(ctx context.Context) ([]Upstream, error)
+	// Alerts are the open episodes.
+	Alerts(ctx context.Context) ([]Alert, error)
+	// Policies are those of the configuration in force.
+	Policies(ctx context.Context) ([]Policy, error)
 }
 
 // Journal reads the audit log.
@@ -64,9 +70,18 @@ type Controller interface {
 	// Reload returns ErrRejected with the mistakes when the file is refused.
 	Reload(ctx context.Context, actor string) error
 	Pause(ctx context.Context, actor string, p PauseRequest) error
-	Resume(ctx context.Context, actor string, scope Scope) error
+	Resume(ctx context.Context, actor string, r ResumeRequest) error
 	ResumeHeld(ctx context.Context, actor, id string) error
 	Cancel(ctx context.Context, actor, id, reason string) error
+	// Approve returns a PlanChangedError where consent is asked for another plan,
+	// ErrConflict where none is asked for.
+	Approve(ctx context.Context, actor, id, planHash, reason string) error
+	Reject(ctx context.Context, actor, id, reason string) error
+	// Run returns ErrNotFound for an unknown policy. Guards that refuse are no error:
+	// the answer says so.
+	Run(ctx context.Context, actor string, r RunRequest) (*RunAnswer, error)
+	// Clear returns ErrNotFound for a target that is in no quarantine.
+	Clear(ctx context.Context, actor, target, reason string) error
 	// Plan is the array of design §8, without any effect.
 	Plan(ctx context.Context, n *alert.Notification) (any, error)
 }
@@ -103,6 +118,12 @@ type PauseRequest struct {
 	Until  *time.Time `json:"until,omitempty"`
 }
 
+// ResumeRequest lifts the pause of exactly that scope.
+type ResumeRequest struct {
+	Scope
+	Reason string `json:"reason,omitempty"`
+}
+
 // Pause is one that holds now.
 type Pause struct {
 	PauseRequest
@@ -123,6 +144,11 @@ type Status struct {
 	Pauses       []Pause        `json:"pauses"`
 	OpenEpisodes int            `json:"open_episodes"`
 	Remediations map[string]int `json:"remediations"` // not closed, by state
+
+	Active           []Active       `json:"active"` // not closed, oldest first
+	AwaitingApproval []Awaiting     `json:"awaiting_approval"`
+	Quarantined      []Quarantine   `json:"quarantined"`
+	Upstreams        []UpstreamLine `json:"upstreams"`
 }
 
 // ConfigStatus is what is loaded, and how the last attempt to load went.
@@ -159,11 +185,12 @@ type Remediation struct {
 	Closed   *time.Time    `json:"closed,omitempty"`
 }
 
-// RemediationDetail adds the plan and the audit records of the remediation, in
+// RemediationDetail adds the plan, consent to it and the audit records of the remediation, in
 // their order and their stored form.
 type RemediationDetail struct {
 	Remediation
 	Plan     json.RawMessage   `json:"plan,omitempty"`
 	PlanHash string            `json:"plan_hash,omitempty"`
+	Approval *Approval         `json:"approval,omitempty"`
 	Records  []json.RawMessage `json:"records"`
 }

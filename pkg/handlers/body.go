@@ -61,7 +61,9 @@ func readControl(w http.ResponseWriter, r *http.Request, v any) error {
 }
 
 // writeJSON answers 200.
-func writeJSON(w http.ResponseWriter, v any) error {
+func writeJSON(w http.ResponseWriter, v any) error { return writeStatus(w, http.StatusOK, v) }
+
+func writeStatus(w http.ResponseWriter, status int, v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return err
@@ -70,6 +72,7 @@ func writeJSON(w http.ResponseWriter, v any) error {
 	h.Set("Content-Type", "application/json")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
 	_, _ = w.Write(append(b, '\n')) // the peer is gone, there is nobody to tell
 	return nil
 }

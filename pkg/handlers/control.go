@@ -34,11 +34,11 @@ func (a *api) pause(w http.ResponseWriter, r *http.Request, who access.Identity)
 
 // resume is POST /api/v1/resume: the end of the pause of exactly that scope.
 func (a *api) resume(w http.ResponseWriter, r *http.Request, who access.Identity) error {
-	var scope Scope
-	if err := readControl(w, r, &scope); err != nil {
+	var body ResumeRequest
+	if err := readControl(w, r, &body); err != nil {
 		return err
 	}
-	if err := a.Controller.Resume(r.Context(), who.Actor(), scope); err != nil {
+	if err := a.Controller.Resume(r.Context(), who.Actor(), body); err != nil {
 		return err
 	}
 	return ok(w)

@@ -20,6 +20,7 @@ const retryAfter = 5 * time.Second
 func asProblem(err error) *problem.Problem {
 	var p *problem.Problem
 	var refused *alert.Error
+	var changed *PlanChangedError
 	switch {
 	case errors.As(err, &p):
 		copied := *p // the instance is filled in later; it may be shared
@@ -30,6 +31,9 @@ func asProblem(err error) *problem.Problem {
 		return problem.Unavailable(retryAfter, "store_unavailable", "the audit store cannot be used now: send it again later").Because(err)
 	case errors.Is(err, ErrNotFound):
 		return problem.New(http.StatusNotFound, "not_found", "%v", err)
+	case errors.As(err, &changed):
+		return problem.New(http.StatusConflict, "plan_changed", "%v", err).
+			Extend(map[string]string{"plan_hash": changed.Asked, "given": changed.Given})
 	case errors.Is(err, ErrConflict):
 		return problem.New(http.StatusConflict, "conflict", "%v", err)
 	case errors.Is(err, ErrInvalid):

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -36,6 +38,14 @@ type daemon struct {
 	follow       func(ctx context.Context, fn func(audit.Stored) error) error
 	scan         func(f audit.Filter, fn func(audit.Stored) error) error
 	resumeHeld   func(actor, id string) error
+	approve      func(id, planHash string) error
+	reject       func(id string) error
+	run          func(r handlers.RunRequest) (*handlers.RunAnswer, error)
+	clear        func(target string) error
+	status       handlers.Status
+	upstreams    []handlers.Upstream
+	alerts       []handlers.Alert
+	policies     []handlers.Policy
 	statusPanics bool
 
 	mu    sync.Mutex
@@ -73,7 +83,21 @@ func (d *daemon) Status(context.Context) (*handlers.Status, error) {
 	if d.statusPanics {
 		panic("a fault of the test")
 	}
-	return &handlers.Status{Version: "v0", Mode: "dry-run", Ready: true}, nil
+	s := d.status
+	s.Version, s.Mode, s.Ready = "v0", "dry-run", true
+	return &s, nil
+}
+
+func (d *daemon) Upstreams(context.Context) ([]handlers.Upstream, error) {
+	return slices.Clone(d.upstreams), nil
+}
+
+func (d *daemon) Alerts(context.Context) ([]handlers.Alert, error) {
+	return slices.Clone(d.alerts), nil
+}
+
+func (d *daemon) Policies(context.Context) ([]handlers.Policy, error) {
+	return slices.Clone(d.policies), nil
 }
 
 func (d *daemon) Remediations(_ context.Context, q handlers.RemediationQuery) (*handlers.Page[handlers.Remediation], error) {
@@ -117,8 +141,40 @@ func (d *daemon) Pause(_ context.Context, actor string, p handlers.PauseRequest)
 	return nil
 }
 
-func (d *daemon) Resume(_ context.Context, actor string, s handlers.Scope) error {
-	d.note("resume by " + actor + " policy=" + s.Policy + " target=" + s.Target)
+func (d *daemon) Resume(_ context.Context, actor string, r handlers.ResumeRequest) error {
+	d.note("resume by " + actor + " policy=" + r.Policy + " target=" + r.Target + " reason=" + r.Reason)
+	return nil
+}
+
+func (d *daemon) Approve(_ context.Context, actor, id, planHash, reason string) error {
+	d.note("approve " + id + " " + planHash + " by " + actor + ": " + reason)
+	if d.approve != nil {
+		return d.approve(id, planHash)
+	}
+	return nil
+}
+
+func (d *daemon) Reject(_ context.Context, actor, id, reason string) error {
+	d.note("reject " + id + " by " + actor + ": " + reason)
+	if d.reject != nil {
+		return d.reject(id)
+	}
+	return nil
+}
+
+func (d *daemon) Run(_ context.Context, actor string, r handlers.RunRequest) (*handlers.RunAnswer, error) {
+	d.note(fmt.Sprintf("run %s %v by %s: %s", r.Policy, r.Labels, actor, r.Reason))
+	if d.run != nil {
+		return d.run(r)
+	}
+	return &handlers.RunAnswer{Episode: "e-1", Remediation: "r-1", Policy: r.Policy, Mode: "live", Verdict: "execute", Reason: audit.Reason{Code: "allowed"}}, nil
+}
+
+func (d *daemon) Clear(_ context.Context, actor, target, reason string) error {
+	d.note("clear " + target + " by " + actor + ": " + reason)
+	if d.clear != nil {
+		return d.clear(target)
+	}
 	return nil
 }
 

@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -53,9 +52,9 @@ func (a *api) status(w http.ResponseWriter, r *http.Request, _ access.Identity) 
 	if err != nil {
 		return err
 	}
-	if s.Pauses == nil {
-		s.Pauses = []Pause{} // an empty list, never null
-	}
+	// Empty lists, never null.
+	s.Pauses, s.Active, s.AwaitingApproval = listed(s.Pauses), listed(s.Active), listed(s.AwaitingApproval)
+	s.Quarantined, s.Upstreams = listed(s.Quarantined), listed(s.Upstreams)
 	return writeJSON(w, s)
 }
 
@@ -70,10 +69,16 @@ func (a *api) remediations(w http.ResponseWriter, r *http.Request, _ access.Iden
 	if err != nil {
 		return err
 	}
-	if page.Items == nil {
-		page.Items = []Remediation{} // an empty list, never null
-	}
+	page.Items = listed(page.Items)
 	return writeJSON(w, page)
+}
+
+// listed is an empty list in place of none: JSON has no null for lists here.
+func listed[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
 }
 
 // parseQuery refuses what it does not know: a misspelt filter would select all.
@@ -124,9 +129,7 @@ func (a *api) remediation(w http.ResponseWriter, r *http.Request, _ access.Ident
 	if err != nil {
 		return err
 	}
-	if detail.Records == nil {
-		detail.Records = []json.RawMessage{}
-	}
+	detail.Records = listed(detail.Records)
 	return writeJSON(w, detail)
 }
 

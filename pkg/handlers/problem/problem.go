@@ -26,6 +26,9 @@ type Problem struct {
 	Code      string `json:"code"`
 	RequestID string `json:"request_id,omitempty"`
 
+	// Extensions are further members (RFC 9457): what a program can use of the
+	// case at hand. They cannot replace the members above.
+	Extensions map[string]json.RawMessage `json:"-"`
 	// Headers to send along: Allow, Retry-After, WWW-Authenticate.
 	Headers http.Header `json:"-"`
 	// Err is the cause, for the log; it never leaves.
@@ -47,6 +50,72 @@ func (p *Problem) With(name, value string) *Problem {
 	}
 	p.Headers.Add(name, value)
 	return p
+}
+
+// Extend adds the members of v, which must be written as a JSON object, beside the
+// problem's own.
+func (p *Problem) Extend(v any) *Problem {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return p // the problem itself matters more than its company
+	}
+	members := map[string]json.RawMessage{}
+	if json.Unmarshal(b, &members) == nil {
+		p.Extensions = foreign(members)
+	}
+	return p
+}
+
+// Extension decodes one further member into v; false: there is none such.
+func (p *Problem) Extension(name string, v any) bool {
+	raw, ok := p.Extensions[name]
+	return ok && json.Unmarshal(raw, v) == nil
+}
+
+// own are the members that every problem has.
+var own = []string{"type", "title", "status", "detail", "instance", "code", "request_id"}
+
+func foreign(members map[string]json.RawMessage) map[string]json.RawMessage {
+	for _, name := range own {
+		delete(members, name)
+	}
+	return members
+}
+
+// plain is a Problem without its methods.
+type plain Problem
+
+// MarshalJSON writes the extensions beside the problem's own members.
+func (p *Problem) MarshalJSON() ([]byte, error) {
+	b, err := json.Marshal((*plain)(p))
+	if err != nil || len(p.Extensions) == 0 {
+		return b, err
+	}
+	members := map[string]json.RawMessage{}
+	if err := json.Unmarshal(b, &members); err != nil {
+		return nil, err
+	}
+	for name, value := range p.Extensions {
+		if _, taken := members[name]; !taken {
+			members[name] = value
+		}
+	}
+	return json.Marshal(members)
+}
+
+// UnmarshalJSON reads a problem with its extensions.
+func (p *Problem) UnmarshalJSON(b []byte) error {
+	members := map[string]json.RawMessage{}
+	if err := json.Unmarshal(b, &members); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, (*plain)(p)); err != nil {
+		return err
+	}
+	if members = foreign(members); len(members) > 0 {
+		p.Extensions = members
+	}
+	return nil
 }
 
 // Because adds the cause, for the log.
