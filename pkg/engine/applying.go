@@ -110,11 +110,17 @@ func (r *run) act(ctx context.Context, st *Step) *ending {
 		if len(p.Objects) == 0 {
 			return r.skip(ctx, st, audit.Reason{Code: "nothing_to_do", Text: p.Text})
 		}
+		if ok, end := r.consentStep(ctx, st, p); end != nil {
+			return end
+		} else if !ok { // granted after waiting: look and plan once more
+			continue
+		}
 		if !r.began { // confirming may have taken its time
 			if end := r.stillFiring(ctx); end != nil {
 				return end
 			}
 		}
+		r.lookAnew()
 		r.e.boundary("guarded")
 		d, err := r.intend(ctx, st, p)
 		switch {
@@ -174,7 +180,7 @@ func (r *run) stepFailed(st *Step, err error) *ending {
 func (r *run) intend(ctx context.Context, st *Step, p actions.Plan) (policy.Decision, error) {
 	r.e.intents <- struct{}{}
 	defer func() { <-r.e.intents }()
-	d := r.guardEffect(p)
+	d := r.guardEffect(st, p)
 	if d.Verdict != policy.Execute {
 		return d, nil
 	}
@@ -190,7 +196,7 @@ func (r *run) intend(ctx context.Context, st *Step, p actions.Plan) (policy.Deci
 	}
 	// The store may have taken its time, and a pause, a resolution or a reload may
 	// have come meanwhile: what is recorded before the effect counts.
-	if d = r.guardEffect(p); d.Verdict != policy.Execute {
+	if d = r.guardEffect(st, p); d.Verdict != policy.Execute {
 		return d, r.rec.add(ctx, r.cancelled(st, p, "refused after all: "+d.Text))
 	}
 	r.began = true
@@ -224,11 +230,11 @@ func (r *run) cancelled(st *Step, p actions.Plan, why string) *audit.Record {
 	})
 }
 
-// guardEffect asks the guards for one effect's target. Pause and mode come from
-// the newest configuration, the rest from the one the run was started with.
-func (r *run) guardEffect(p actions.Plan) policy.Decision {
+// guardEffect asks the guards for one effect's target. Pause, mode, guardrails and
+// upstreams come from the newest configuration, the rest from the one the run was
+// started with.
+func (r *run) guardEffect(st *Step, p actions.Plan) policy.Decision {
 	newest := r.e.snap.Load()
-	r.e.ledger.Clock(r.e.now())
 	ask, cancel := context.WithTimeout(r.reads(), selfBudget)
 	defer cancel()
 	if err := newest.Self.Learn(ask); err != nil {
@@ -236,15 +242,9 @@ func (r *run) guardEffect(p actions.Plan) policy.Decision {
 		d.Guard = policy.Self{}.Name()
 		return d
 	}
-	ep, _ := r.episode()
-	mode := newest.mode(r.book.Policy)
-	if rb := newest.Runbooks[r.book.Policy.Name]; rb != nil {
-		mode = newest.mode(rb.Policy)
-	}
-	in := &policy.Input{
-		Now: r.e.now(), Mode: mode, StartedMode: r.mode, Policy: r.book.Policy, Episode: ep,
-		Targets: p.Targets, Possible: p.Targets, History: r.e.ledger.View(string(r.mode)), Remediation: r.id,
-		SelfTargets: newest.Self.Targets(), GlobalLimits: newest.GlobalLimits,
+	in := r.inputFor(newest, p.Targets, st.effects(p.Targets))
+	if in == nil {
+		return policy.Reasoned(policy.CodePaused, "remediator is stopping")
 	}
 	if !r.began {
 		return policy.DecideEffect(in)
@@ -256,6 +256,32 @@ func (r *run) guardEffect(p actions.Plan) policy.Decision {
 	return policy.DecideAfterFirst(in)
 }
 
+// inputFor gathers in the loop what guards of the run's effects may depend on; nil
+// when the loop has ended.
+func (r *run) inputFor(newest *Snapshot, targets []string, effects []policy.Effect) *policy.Input {
+	ep, _ := r.episode()
+	mode := newest.mode(r.book.Policy)
+	if rb := newest.Runbooks[r.book.Policy.Name]; rb != nil {
+		mode = newest.mode(rb.Policy)
+	}
+	q := question{
+		snap: newest, rb: r.book, ep: ep, self: r.id, mode: r.mode, started: r.mode,
+		targets: targets, possible: r.targets, effects: effects, approved: r.approved(),
+	}
+	var in *policy.Input
+	gather := func() {
+		r.e.ledger.Clock(r.e.now())
+		in = r.e.input(q)
+		in.Mode = mode
+	}
+	if r.e.reads == nil { // plan, without a daemon
+		gather()
+	} else if err := r.e.do(context.WithoutCancel(r.reads()), gather); err != nil {
+		return nil
+	}
+	return in
+}
+
 // refused does what follows when a guard refuses an effect. again: plan and ask anew.
 func (r *run) refused(ctx context.Context, st *Step, p actions.Plan, d policy.Decision) (again bool, end *ending) {
 	r.log.Warn("effect refused", zap.Int("step", st.Index), zap.String("guard", d.Guard), zap.String("reason", d.Text))
@@ -263,10 +289,16 @@ func (r *run) refused(ctx context.Context, st *Step, p actions.Plan, d policy.De
 		return false, r.skip(ctx, st, audit.Reason{Code: string(d.Code), Text: d.Text})
 	}
 	holds := d.Guard == (policy.Paused{}).Name() || d.Guard == (policy.ModeMark{}).Name()
+	asks := decision{Decision: d}.asks()
 	switch {
 	case r.began && (holds || st.OnRefused == RefusedEnd || st.OnRefused == ""):
-		end := r.hold(ctx, audit.Reason{Code: string(d.Code), Text: d.Text})
+		if d.Verdict != policy.AwaitApproval {
+			asks = nil // to resume is no consent to what stands in the way besides
+		}
+		end := r.hold(ctx, audit.Reason{Code: string(d.Code), Text: d.Text}, asks...)
 		return end == nil, end
+	case !r.began && d.Verdict == policy.AwaitApproval && st.OnRefused != RefusedSkip:
+		return false, r.ask(ctx, nil, hashPlans(r.plans), asks)
 	case r.began && st.OnRefused == RefusedWait:
 		end := r.waitFor(ctx, d)
 		return end == nil, end

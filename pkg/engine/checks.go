@@ -121,7 +121,7 @@ func (r *run) check(ctx context.Context, st *Step) (actions.Result, error) {
 	res = r.snap.Redact(res)
 	r.keep(st, res)
 	if r.fixed != nil {
-		r.asked = append(r.asked, CheckLine{Phase: st.Phase, Step: st.Index, ID: st.ID, Uses: st.Uses(), Result: res})
+		r.looked = append(r.looked, CheckLine{Phase: st.Phase, Step: st.Index, ID: st.ID, Uses: st.Uses(), Result: res})
 	}
 	took := r.e.now().Sub(start)
 	r.e.metrics.Step(st.Uses(), checkOutcome(res), took)

@@ -15,6 +15,12 @@ import (
 // finished frees what a run held and sees to what comes next for its episodes.
 func (e *Engine) finished(ctx context.Context, res result) {
 	r, end := res.run, res.end
+	if end.asking != nil {
+		e.asksNow(r, end.asking)
+		e.reviewAsking(ctx, r)
+		e.reconsider(ctx, false)
+		return
+	}
 	e.deactivate(r)
 	e.sched.Release(r.id)
 	if end.left {
@@ -30,6 +36,7 @@ func (e *Engine) finished(ctx context.Context, res result) {
 	if r.began && p.On == policy.OnFiring {
 		e.watchEffect(ctx, r.id)
 	}
+	e.endRuns(ctx, r)
 	e.reconsider(ctx, false)
 }
 
@@ -41,9 +48,10 @@ func (e *Engine) next(ctx context.Context, c caseID, r *run, end *ending) {
 	e.file(c)
 	ep, ok := e.ledger.Episode(c.episode)
 	e.ended[key] = ended{at: e.now(), runs: e.ended[key].runs + 1, failure: end.failure(r)}
-	over := r.began || end.outcome == OutcomePlanned || end.outcome == OutcomeEscalated
+	over := r.began || end.outcome == OutcomePlanned || end.outcome == OutcomeEscalated ||
+		end.outcome == OutcomeExpired || end.reason.Code == "rejected"
 	switch {
-	case !ok, r.book.Policy.On == policy.OnResolved && over:
+	case !ok, ep.Origin == ledger.OriginRun, r.book.Policy.On == policy.OnResolved && over:
 		e.forget(key)
 	case over && (end.outcome != OutcomePlanned || len(r.plannedTargets()) > 0):
 		delete(e.retries, key)
@@ -58,8 +66,11 @@ func (e *Engine) next(ctx context.Context, c caseID, r *run, end *ending) {
 		e.timers.Set(key, e.now().Add(AskAgain))
 	default:
 		at := e.now().Add(e.backoff(key))
-		if d := end.decision; d != nil && d.Until.After(at) {
-			at = d.Until
+		if d := end.decision; d != nil {
+			if d.Until.After(at) {
+				at = d.Until
+			}
+			e.waits.add(d.Code, key)
 		}
 		e.timers.Set(key, at)
 	}
@@ -89,6 +100,7 @@ func (e *Engine) forget(key string) {
 			delete(e.filed, c.episode)
 		}
 	}
+	e.waits.drop(key)
 	delete(e.cases, key)
 	delete(e.retries, key)
 	delete(e.ended, key)
@@ -131,6 +143,14 @@ type EscalationData struct {
 
 // tell records and logs a message to people.
 func (e *Engine) tell(ctx context.Context, snap *Snapshot, p *policy.Policy, ep ledger.Episode, remediation string, m actions.Message) {
+	e.send(ctx, snap, p, ep, remediation, m, codeEscalated)
+}
+
+// codeEscalated is the reason of a message that hands something over to people; one
+// that asks for consent carries another and is no escalation of the episode.
+const codeEscalated = "escalated"
+
+func (e *Engine) send(ctx context.Context, snap *Snapshot, p *policy.Policy, ep ledger.Episode, remediation string, m actions.Message, code string) {
 	if snap.mode(p) == policy.DryRun {
 		return
 	}
@@ -144,11 +164,17 @@ func (e *Engine) tell(ctx context.Context, snap *Snapshot, p *policy.Policy, ep 
 		zap.String("remediation", remediation), zap.String("episode", ep.ID), zap.String("fingerprint", ep.Fingerprint))
 	rec := e.stamp(&audit.Record{
 		Type: audit.EscalationSent, Mode: string(snap.mode(p)), Episode: ep.ID, Remediation: remediation, Alert: &a,
-		Reason: &audit.Reason{Code: "escalated", Text: text}, Data: audit.JSON(EscalationData{To: to, Text: text, Via: "log"}),
+		Reason: &audit.Reason{Code: code, Text: text}, Data: audit.JSON(EscalationData{To: to, Text: text, Via: "log"}),
 	}, p, snap)
 	if err := e.mustAppend(ctx, rec); err != nil {
 		e.log.Error("escalation not recorded", zap.Error(err))
 	}
+}
+
+// askPeople tells people that a remediation asks for consent. In dry run nobody is
+// asked.
+func (e *Engine) askPeople(ctx context.Context, r *run, ep ledger.Episode, text string) {
+	e.send(ctx, r.snap, r.book.Policy, ep, r.id, actions.Message{Text: text}, string(policy.CodeApproval))
 }
 
 // Effects on the alert (design §1).
@@ -183,6 +209,10 @@ func (e *Engine) judgeEffect(ctx context.Context, id string, deadline bool) {
 	effect, open := EffectEffective, 0
 	for _, ep := range rem.Episodes {
 		switch got, ok := e.ledger.Episode(ep); {
+		case ok && got.Origin == ledger.OriginRun: // it ends with the remediation and says nothing
+			if len(rem.Episodes) == 1 {
+				effect = EffectUnknown
+			}
 		case ok && got.Open:
 			open++
 		case !ok || got.Cause == ledger.CauseSilenced:
@@ -216,6 +246,7 @@ func (e *Engine) withdrawQueued(ctx context.Context, r *run, d policy.Decision) 
 	r.close(ctx, end)
 	e.deactivate(r)
 	e.sched.Release(r.id)
+	e.endRuns(ctx, r)
 	for _, id := range r.joined() {
 		c := caseID{id, r.book.Policy.Name}
 		delete(e.retries, c.key())
@@ -229,6 +260,11 @@ func (e *Engine) dropQueue(ctx context.Context) {
 		e.sched.Remove(j.ID)
 		if r := e.active[j.ID]; r != nil {
 			r.close(ctx, r.stopped())
+			e.deactivate(r)
+		}
+	}
+	for _, id := range sortedKeys(e.active) { // requests outlive a restart
+		if r := e.active[id]; r.asking.Load() != nil && !r.began {
 			e.deactivate(r)
 		}
 	}
@@ -262,12 +298,32 @@ func (e *Engine) Reload(ctx context.Context, snap *Snapshot, actor string) error
 		for _, key := range sortedKeys(e.cases) {
 			e.forget(key)
 		}
-		for _, ep := range e.ledger.Episodes(false) {
-			if ep.Open || e.resolutionPending(ep) {
-				e.consider(keep, ep)
+		e.about = newAbout()
+		e.rebuildStorm(snap)
+		for _, id := range sortedKeys(e.active) {
+			if r := e.active[id]; r != nil && r.asking.Load() != nil && !r.began {
+				e.reviewAsking(keep, r)
 			}
 		}
+		e.dropUpstreams(keep)
+		e.considerAll(keep, func(ep ledger.Episode) bool { return ep.Open || e.resolutionPending(ep) })
 	})
+}
+
+// considerAll decides episodes afresh. All are filed before any is decided.
+func (e *Engine) considerAll(ctx context.Context, which func(ledger.Episode) bool) {
+	var list []ledger.Episode
+	for _, ep := range e.ledger.Episodes(false) {
+		if which(ep) {
+			e.refile(ep)
+			list = append(list, ep)
+		}
+	}
+	for _, ep := range list {
+		if now, ok := e.ledger.Episode(ep.ID); ok {
+			e.consider(ctx, now)
+		}
+	}
 }
 
 // Rejected records a configuration that was refused; the one in force stays.

@@ -13,6 +13,7 @@ import (
 	"github.com/stellarescrow/remediator/pkg/dispatch"
 	"github.com/stellarescrow/remediator/pkg/ledger"
 	"github.com/stellarescrow/remediator/pkg/policy"
+	"github.com/stellarescrow/remediator/pkg/services"
 )
 
 // caseID is one episode under one policy: what is decided.
@@ -23,11 +24,13 @@ func (c caseID) key() string { return prefixCase + c.episode + "|" + c.policy }
 // decision is a verdict with the targets it was made for.
 type decision struct {
 	policy.Decision
-	targets  []string // of unconditional steps
 	possible []string // all that may be touched: what is locked
 }
 
 func (d decision) allowed() bool { return d.Verdict == policy.Execute }
+
+// starts says whether work begins: at once, or with looking and asking a person.
+func (d decision) starts() bool { return d.allowed() || d.Verdict == policy.AwaitApproval }
 
 // ownAlert says whether an alert was sent by a remediator (design §5, own alerts).
 func ownAlert(a alert.Alert) bool { return a.Labels["source"] == "remediator" }
@@ -41,9 +44,18 @@ func scope(rb *Runbook, ep ledger.Episode, remediation string, now time.Time) ac
 	}
 }
 
-// targetsOf gives the targets of the steps that are sure to run, and all that any
-// step may touch.
-func targetsOf(rb *Runbook, s actions.Scope) (sure, possible []string, err error) {
+// reach is what a runbook may do, as far as it is known before anything has run.
+type reach struct {
+	sure     []string        // targets of unconditional steps that must not be refused
+	effects  []policy.Effect // theirs
+	optional []policy.Effect // of unconditional steps that are skipped when refused
+	possible []string        // all that any step may touch: what is locked
+	required bool            // some step that changes something is not skipped when refused
+}
+
+// reachOf finds out what a runbook may do for an episode.
+func reachOf(rb *Runbook, s actions.Scope) (reach, error) {
+	var out reach
 	for _, list := range [][]*Step{rb.Steps, rb.OnFailure} {
 		for _, st := range list {
 			if !st.changes() {
@@ -51,33 +63,73 @@ func targetsOf(rb *Runbook, s actions.Scope) (sure, possible []string, err error
 			}
 			t, err := st.Run.Targets(s)
 			if err != nil {
-				return nil, nil, err
+				return reach{}, err
 			}
-			possible = append(possible, t.Names...)
-			if st.If == nil && t.Exact && st.Phase == PhaseSteps {
-				sure = append(sure, t.Names...)
+			out.possible = append(out.possible, t.Names...)
+			if st.Phase != PhaseSteps {
+				continue
+			}
+			out.required = out.required || st.OnRefused != RefusedSkip
+			switch {
+			case st.If != nil || !t.Exact:
+			case st.OnRefused == RefusedSkip:
+				out.optional = append(out.optional, st.effects(t.Names)...)
+			default:
+				out.sure = append(out.sure, t.Names...)
+				out.effects = append(out.effects, st.effects(t.Names)...)
 			}
 		}
 	}
-	return unique(sure), unique(possible), nil
+	out.sure, out.possible = unique(out.sure), unique(out.possible)
+	return out, nil
+}
+
+// effects of a step on targets, as guards see them.
+func (s *Step) effects(targets []string) []policy.Effect {
+	starter, _ := s.Run.(actions.Starter)
+	out := make([]policy.Effect, 0, len(targets))
+	for _, t := range targets {
+		out = append(out, policy.Effect{Uses: s.Uses(), Target: t, StartsStopped: starter != nil && starter.StartsStopped()})
+	}
+	return out
 }
 
 func unique(in []string) []string { return slices.Compact(slices.Sorted(slices.Values(in))) }
 
+// question is what guards are asked about.
+type question struct {
+	snap     *Snapshot
+	rb       *Runbook
+	ep       ledger.Episode
+	self     string // the remediation that asks, "" before there is one
+	mode     policy.Mode
+	started  policy.Mode // in which the remediation was started, "" before there is one
+	targets  []string
+	possible []string
+	effects  []policy.Effect
+	approved map[string]string
+}
+
 // decide asks all guards about an episode under a runbook. self is the remediation
-// that asks, "" when there is none yet.
-func (e *Engine) decide(snap *Snapshot, rb *Runbook, ep ledger.Episode, self string) decision {
+// that asks, "" when there is none yet; approved are the guards that a person's
+// consent to it satisfied.
+func (e *Engine) decide(snap *Snapshot, rb *Runbook, ep ledger.Episode, self string, approved map[string]string) decision {
 	now := e.now()
 	e.ledger.Clock(now)
 	var d decision
-	sure, possible, err := targetsOf(rb, scope(rb, ep, self, now))
-	d.targets, d.possible = sure, possible
+	can, err := reachOf(rb, scope(rb, ep, self, now))
+	q := question{snap: snap, rb: rb, ep: ep, self: self, mode: snap.mode(rb.Policy), approved: approved}
 	if err == nil {
-		d.Decision = policy.Decide(e.input(snap, rb, ep, self, sure, possible))
+		d.possible = can.possible
+		q.targets, q.possible, q.effects = can.sure, can.possible, can.effects
+		d.Decision = policy.Decide(e.input(q))
+		if !can.required && len(can.optional) > 0 && d.allowed() {
+			d.Decision = e.decideOptional(q, can.optional)
+		}
 		return d
 	}
 	// Guards that look at no target still say what stands in the way.
-	d.Decision = policy.Decide(e.input(snap, rb, ep, self, nil, nil))
+	d.Decision = policy.Decide(e.input(q))
 	if d.allowed() {
 		answers := d.Answers
 		d.Decision = policy.Reasoned(policy.CodeTargetNotFound, err.Error())
@@ -86,19 +138,48 @@ func (e *Engine) decide(snap *Snapshot, rb *Runbook, ep ledger.Episode, self str
 	return d
 }
 
-func (e *Engine) input(snap *Snapshot, rb *Runbook, ep ledger.Episode, self string, sure, possible []string) *policy.Input {
-	mode := snap.mode(rb.Policy)
-	return &policy.Input{
-		Now: e.now(), Mode: mode, Policy: rb.Policy, Episode: ep, Targets: sure, Possible: possible,
-		History: e.ledger.View(string(mode)), Remediation: self, Active: e.activeList(ep.ID),
-		Busy: e.sched.Busy(), SelfTargets: snap.Self.Targets(), GlobalLimits: snap.GlobalLimits,
+// decideOptional decides where every step is skipped when it is refused: there is
+// something to do as long as one of them is allowed.
+func (e *Engine) decideOptional(q question, optional []policy.Effect) policy.Decision {
+	var first policy.Decision
+	for i, o := range optional {
+		q.targets, q.effects = []string{o.Target}, []policy.Effect{o}
+		d := policy.Decide(e.input(q))
+		if d.Verdict == policy.Execute {
+			return d
+		}
+		if i == 0 {
+			first = d
+		}
 	}
+	return first
+}
+
+// input gathers what guards may depend on. Only the loop calls it.
+func (e *Engine) input(q question) *policy.Input {
+	now := e.now()
+	in := &policy.Input{
+		Now: now, Mode: q.mode, StartedMode: q.started, Policy: q.rb.Policy, Episode: q.ep,
+		Targets: q.targets, Possible: q.possible, Effects: q.effects,
+		History: e.ledger.View(string(q.mode)), Remediation: q.self, Active: e.activeList(q.ep.ID),
+		Busy: e.sched.Busy(), SelfTargets: q.snap.Self.Targets(), GlobalLimits: q.snap.GlobalLimits,
+		Guardrails: q.snap.Guardrails, Handled: e.about.others(e.ledger, q.ep.ID),
+		Flap: q.snap.Flap, MaxUnhealthy: q.snap.MaxUnhealthy, Approved: q.approved,
+	}
+	in.StormUntil, in.StormText = e.storm.state(now)
+	if q.snap.World != nil {
+		in.World = q.snap.World.World()
+	}
+	if q.snap.Upstreams != nil {
+		in.Upstreams = q.snap.Upstreams.Upstreams()
+	}
+	return in
 }
 
 // decideFor asks again for a remediation that is about to start.
 func (e *Engine) decideFor(r *run) decision {
 	ep, _ := r.episode()
-	return e.decide(r.snap, r.book, ep, r.id)
+	return e.decide(r.snap, r.book, ep, r.id, r.approved())
 }
 
 // consider decides an episode afresh under every policy that it leads to.
@@ -110,6 +191,11 @@ func (e *Engine) consider(ctx context.Context, ep ledger.Episode) {
 	}
 	if ownAlert(ep.Alert) {
 		e.record(ctx, snap, nil, ep, decision{Decision: policy.Reasoned(policy.CodeOwnAlert, "sent by remediator itself")}, "")
+		return
+	}
+	e.refile(ep)
+	if ep.Origin == ledger.OriginRun { // it is for one policy, whatever others match
+		e.evaluate(ctx, caseID{ep.ID, ep.Policy})
 		return
 	}
 	found := snap.Policies.Match(ep.Alert.Labels, status)
@@ -135,8 +221,9 @@ func (e *Engine) consider(ctx context.Context, ep ledger.Episode) {
 	e.record(ctx, snap, p, ep, d, "")
 }
 
-// evaluate decides one case and does what follows from the verdict.
-func (e *Engine) evaluate(ctx context.Context, c caseID) {
+// evaluate decides one case and does what follows from the verdict. It gives the
+// decision, and false where there was none to make.
+func (e *Engine) evaluate(ctx context.Context, c caseID) (decision, bool) {
 	key := c.key()
 	e.timers.Delete(key)
 	snap := e.snap.Load()
@@ -144,21 +231,23 @@ func (e *Engine) evaluate(ctx context.Context, c caseID) {
 	ep, ok := e.ledger.Episode(c.episode)
 	if rb == nil || !ok || e.isStopping() || !e.leadsTo(snap, rb.Policy, ep) {
 		e.forget(key)
-		return
+		return decision{}, false
 	}
 	if r := e.handling(c); r != nil {
-		return // it is decided again when that remediation closes
+		return decision{}, false // it is decided again when that remediation closes
 	}
 	e.file(c)
-	d := e.decide(snap, rb, ep, "")
+	e.waits.drop(key)
+	d := e.decide(snap, rb, ep, "", nil)
 	switch {
-	case d.allowed():
+	case d.starts():
 		e.enqueue(ctx, snap, rb, ep, d)
 	case d.Code == policy.CodeJoined:
 		e.join(ctx, snap, rb, ep, d)
 	default:
 		e.wait(ctx, snap, rb, ep, d)
 	}
+	return d, true
 }
 
 // leadsTo says whether an episode still leads to a policy: a reload may have changed
@@ -168,7 +257,10 @@ func (e *Engine) leadsTo(snap *Snapshot, p *policy.Policy, ep ledger.Episode) bo
 	if ownAlert(ep.Alert) {
 		return false
 	}
-	if p.On == policy.OnResolved && !ep.Open && ep.Cause != ledger.CauseWebhook {
+	if ep.Origin == ledger.OriginRun {
+		return ep.Open && ep.Policy == p.Name
+	}
+	if p.On == policy.OnResolved && !ep.Open && ep.Cause != ledger.CauseWebhook && ep.Cause != ledger.CauseUpstream {
 		return false
 	}
 	return slices.Contains(snap.Policies.Match(ep.Alert.Labels, p.On), p)
@@ -221,13 +313,35 @@ func (e *Engine) wait(ctx context.Context, snap *Snapshot, rb *Runbook, ep ledge
 		delete(e.retries, key)
 	}
 	e.record(ctx, snap, rb.Policy, ep, d, "")
+	e.awaitLift(ctx, snap, rb, ep, d)
 	switch {
-	case !d.Until.IsZero():
-		e.timers.Set(key, d.Until)
+	case !d.Until.IsZero() || !d.TellAt.IsZero():
 	case d.Code == policy.CodeTargetNotFound:
 		e.timers.Set(key, e.now().Add(e.backoff(key)))
 	case d.Code == policy.CodeAttempts:
 		e.escalate(ctx, snap, rb.Policy, ep, "", "no attempt is left and the alert still fires: "+d.Text)
+	}
+}
+
+// awaitLift files a refused case under what lifts it: a time, an event, or both.
+// People are told where the guard says that it has lasted too long.
+func (e *Engine) awaitLift(ctx context.Context, snap *Snapshot, rb *Runbook, ep ledger.Episode, d decision) {
+	key := caseID{ep.ID, rb.Policy.Name}.key()
+	if d.Verdict == policy.Ignore && d.Until.IsZero() {
+		return
+	}
+	e.waits.add(d.Code, key)
+	e.lasts(d.Code)
+	at := d.Until
+	if !d.TellAt.IsZero() {
+		if !d.TellAt.After(e.now()) {
+			e.escalate(ctx, snap, rb.Policy, ep, "", "not acted upon for too long: "+d.Text)
+		} else if at.IsZero() || d.TellAt.Before(at) {
+			at = d.TellAt
+		}
+	}
+	if !at.IsZero() {
+		e.timers.Set(key, at)
 	}
 }
 
@@ -271,10 +385,31 @@ func (e *Engine) decidedRecord(snap *Snapshot, p *policy.Policy, ep ledger.Episo
 		Alert: &a, Verdict: string(d.Verdict), Reason: &audit.Reason{Code: string(d.Code), Text: snap.RedactText(d.Text)},
 		Guards: Guards(d.Decision), Targets: d.possible,
 	}
-	if rb := bookOf(snap, p); rb != nil && d.allowed() && remediation != "" {
+	switch rb := bookOf(snap, p); {
+	case rb != nil && d.starts() && remediation != "":
 		r.Data = audit.JSON(ledger.DecidedData{Book: rb.Hash})
+	case d.Code == policy.CodeStoppedByPerson:
+		r.Data = audit.JSON(ledger.DecidedData{Stops: stopsOf(snap, d.possible)})
 	}
 	return e.stamp(r, p, snap)
+}
+
+// stopsOf are the stops by a kill that a decision found, for the day when Docker's
+// events are long gone.
+func stopsOf(snap *Snapshot, targets []string) []ledger.StopSeen {
+	if snap.World == nil {
+		return nil
+	}
+	var out []ledger.StopSeen
+	world := snap.World.World()
+	for _, t := range targets {
+		for _, s := range world.Get(t).Stops {
+			if s.Cause == services.ByKill {
+				out = append(out, ledger.StopSeen{Target: t, Container: s.Container, At: s.At})
+			}
+		}
+	}
+	return out
 }
 
 func bookOf(snap *Snapshot, p *policy.Policy) *Runbook {
@@ -308,6 +443,7 @@ func (e *Engine) enqueue(ctx context.Context, snap *Snapshot, rb *Runbook, ep le
 	}
 	quiet := e.retries[key] > 0
 	r := e.newRun(snap, rb, ep, d)
+	r.asks = d.asks()
 	r.rec.quiet = quiet
 	r.before = e.ended[key].failure
 	e.activate(r)
@@ -316,10 +452,16 @@ func (e *Engine) enqueue(ctx context.Context, snap *Snapshot, rb *Runbook, ep le
 	} else {
 		_ = r.rec.add(ctx, e.decidedRecord(snap, rb.Policy, ep, d, r.id))
 	}
-	e.sched.Enqueue(dispatch.Job{
-		ID: r.id, Rank: policy.SeverityRank(rb.Policy.Severity), Since: ep.Alert.StartsAt, Targets: d.possible,
-	})
+	e.queue(r)
 	e.boundary("decided")
+}
+
+// queue lets a run wait for its targets and a slot, by severity, then age.
+func (e *Engine) queue(r *run) {
+	ep, _ := e.ledger.Episode(first(r.joined()))
+	e.sched.Enqueue(dispatch.Job{
+		ID: r.id, Rank: policy.SeverityRank(r.book.Policy.Severity), Since: ep.Alert.StartsAt, Targets: r.targets,
+	})
 }
 
 // join adds an episode to a remediation of the same policy and targets.

@@ -82,6 +82,7 @@ type Engine struct {
 	view atomic.Pointer[View]
 
 	wake     chan struct{} // notifications were committed
+	world    chan struct{} // services have changed
 	commands chan func()   // run by the loop
 	done     chan result   // remediations that ended
 	stopping chan struct{} // closed by Stop
@@ -107,7 +108,11 @@ type Engine struct {
 	handled map[string]*run            // by case: the active remediation that it belongs to
 	watched map[string]bool            // remediations whose effect is not known yet
 	absent  map[string]AlertState
-	taken   uint64 // newest notification taken in
+	waits   *waits
+	about   *about
+	storm   *storm
+	speaks  map[string]string // upstream: its open episode
+	taken   uint64            // newest notification taken in
 }
 
 // New makes an engine that does nothing until Start.
@@ -119,6 +124,7 @@ func New(o Options) *Engine {
 		stopping: make(chan struct{}), loopEnd: make(chan struct{}), intents: make(chan struct{}, 1),
 		timers: dispatch.NewTimers(), active: map[string]*run{}, retries: map[string]int{}, ended: map[string]ended{},
 		cases: map[string]caseID{}, filed: map[string]map[string]bool{}, handled: map[string]*run{}, watched: map[string]bool{}, absent: map[string]AlertState{},
+		world: make(chan struct{}, 1), waits: newWaits(), about: newAbout(), storm: &storm{rule: o.Snapshot.Storm}, speaks: map[string]string{},
 	}
 	if e.now == nil {
 		e.now = time.Now

@@ -29,6 +29,9 @@ func (r *run) stillFiring(_ context.Context) *ending {
 	}
 	open := r.open()
 	for _, ep := range open {
+		if ep.Origin != ledger.OriginWebhook { // Alertmanager knows nothing of it
+			return nil
+		}
 		if r.e.now().Sub(ep.LastWebhook) < Fresh {
 			return nil
 		}
@@ -92,6 +95,9 @@ func (e *Engine) reconcile(ctx context.Context) {
 
 func (e *Engine) reconciled(ctx context.Context, asked time.Time, current map[string]CurrentAlert, started time.Time) {
 	for _, ep := range e.ledger.Episodes(true) {
+		if ep.Origin != ledger.OriginWebhook {
+			continue
+		}
 		cur, ok := current[ep.Fingerprint]
 		if ok {
 			e.absent[ep.ID] = cur.State
@@ -130,7 +136,7 @@ func (e *Engine) apply(ctx context.Context, t audit.Type, episode string, a aler
 		e.log.Error("reconciliation not recorded", zap.String("episode", episode), zap.Error(err))
 		return
 	}
-	e.changed(ctx, episode)
+	e.changedAll(ctx, []string{episode})
 }
 
 // seen: Alertmanager holds the alert; cases that waited for word of it go on.

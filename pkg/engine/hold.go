@@ -14,8 +14,8 @@ import (
 
 // hold stops a remediation that has begun until an operator resumes or cancels it.
 // Its locks stay, its slot is free for others, its deadline stands still, and
-// people are told. nil: resumed.
-func (r *run) hold(ctx context.Context, why audit.Reason) *ending {
+// people are told. nil: resumed. To resume is also consent to what guards asked for.
+func (r *run) hold(ctx context.Context, why audit.Reason, asks ...string) *ending {
 	why.Text = r.snap.RedactText(why.Text)
 	rec := r.record(&audit.Record{Type: audit.RemediationHeld, Reason: &why, Targets: r.targets})
 	if err := r.rec.speak(ctx, rec); err != nil {
@@ -24,17 +24,20 @@ func (r *run) hold(ctx context.Context, why audit.Reason) *ending {
 	ep, _ := r.episode()
 	r.e.escalate(ctx, r.snap, r.book.Policy, ep, r.id, "remediation "+r.id+" is held after its first effect: "+why.Text)
 	r.log.Warn("held", zap.String("reason", why.Text))
-	return r.parked(ctx)
+	return r.parked(ctx, asks...)
 }
 
 // parked waits for an operator's order.
-func (r *run) parked(ctx context.Context) *ending {
+func (r *run) parked(ctx context.Context, asks ...string) *ending {
 	since := r.e.now()
 	r.state.Store(stateHeld)
 	_ = r.e.do(r.e.reads, func() { r.e.sched.Park(r.id) })
 	defer func() { r.waited += r.e.now().Sub(since) }()
-	select {
-	case o := <-r.orders:
+	o, ok := r.order(nil, nil)
+	switch {
+	case !ok:
+		return &ending{left: true}
+	default:
 		if o.cancel {
 			return &ending{outcome: OutcomeCancelled, reason: audit.Reason{Code: "cancelled", Text: fmt.Sprintf("cancelled by %s: %s", o.actor, o.reason)}}
 		}
@@ -43,10 +46,30 @@ func (r *run) parked(ctx context.Context) *ending {
 			return r.interrupted(err)
 		}
 		r.state.Store(stateRunning)
+		r.satisfy(asks, o.actor)
 		_ = r.e.do(r.e.reads, func() { r.e.sched.Unpark(r.id) })
 		return nil
-	case <-r.e.stopping:
-		return &ending{left: true}
+	}
+}
+
+// order waits for one that answers what the run waits for: a request for consent,
+// or, with nil, being held. Others are turned away: what was meant for a request
+// must not resume what is held since. ok is false when the daemon stops or over
+// comes first.
+func (r *run) order(asked *request, over <-chan time.Time) (o order, ok bool) {
+	for {
+		select {
+		case o := <-r.orders:
+			if o.asked == asked {
+				o.taken <- nil
+				return o, true
+			}
+			o.taken <- &StateError{ID: r.id, State: r.stateName(), Want: "in the state that this was meant for"}
+		case <-over:
+			return order{}, false
+		case <-r.e.stopping:
+			return order{}, false
+		}
 	}
 }
 
@@ -89,17 +112,13 @@ func (e *Engine) Order(ctx context.Context, id string, cancel bool, actor, reaso
 	if r.foreign && !cancel {
 		return &StateError{ID: id, State: "of a policy that was changed since it began", Want: "unchanged: cancel it"}
 	}
+	if asking := r.asking.Load(); asking != nil && cancel {
+		return e.Reject(ctx, id, actor, reason) // cancelling what asks is refusing it
+	}
 	if r.state.Load() != stateHeld {
 		return &StateError{ID: id, State: r.stateName(), Want: string(ledger.Held)}
 	}
-	select {
-	case r.orders <- order{cancel: cancel, actor: actor, reason: reason}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-e.loopEnd:
-		return errStopping
-	}
+	return e.pass(ctx, r, order{cancel: cancel, actor: actor, reason: reason})
 }
 
 func (r *run) stateName() string {
@@ -108,16 +127,26 @@ func (r *run) stateName() string {
 		return string(ledger.Queued)
 	case stateHeld:
 		return string(ledger.Held)
+	case stateAsking:
+		return string(ledger.AwaitingApproval)
 	default:
 		return string(ledger.Running)
 	}
 }
 
-// NotFoundError says that there is no remediation of that id.
-type NotFoundError struct{ ID string }
+// NotFoundError says that there is nothing of that name.
+type NotFoundError struct {
+	Kind string // "": a remediation
+	ID   string
+}
 
-// Error names the id.
-func (e *NotFoundError) Error() string { return fmt.Sprintf("no remediation %q", e.ID) }
+// Error names it.
+func (e *NotFoundError) Error() string {
+	if e.Kind == "" {
+		return fmt.Sprintf("no remediation %q", e.ID)
+	}
+	return fmt.Sprintf("no %s %q", e.Kind, e.ID)
+}
 
 // StateError says that the remediation is not in the state that the order needs.
 type StateError struct{ ID, State, Want string }

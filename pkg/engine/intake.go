@@ -9,6 +9,7 @@ import (
 	"github.com/stellarescrow/remediator/pkg/alert"
 	"github.com/stellarescrow/remediator/pkg/audit"
 	"github.com/stellarescrow/remediator/pkg/ledger"
+	"github.com/stellarescrow/remediator/pkg/policy"
 )
 
 // intake turns durable notifications into episodes, in the order in which they
@@ -29,10 +30,29 @@ func (e *Engine) intake(ctx context.Context) {
 		}
 		e.taken = rec.Seq
 		e.ledger.Processed(rec.Seq)
-		for _, id := range touched {
-			e.changed(ctx, id)
+		e.changedAll(ctx, touched)
+	}
+}
+
+// changedAll works what one notification changed. All of it is filed before any of
+// it is decided: of a database and its dependents that fail at once each must be
+// seen by the others, whatever their order.
+func (e *Engine) changedAll(ctx context.Context, ids []string) {
+	snap := e.snap.Load()
+	for _, id := range ids {
+		ep, ok := e.ledger.Episode(id)
+		if !ok {
+			continue
+		}
+		e.refile(ep)
+		if ep.Open && len(ep.Decided) == 0 { // new: nobody has looked at it yet
+			e.countStorm(snap, ep)
 		}
 	}
+	for _, id := range ids {
+		e.changed(ctx, id)
+	}
+	e.lift(ctx, policy.CodeAlertFiring, policy.CodeDependency)
 }
 
 // takeIn records what a notification changes and gives the episodes concerned.
@@ -49,6 +69,10 @@ func (e *Engine) takeIn(ctx context.Context, rec audit.Record) ([]string, error)
 	var touched []string
 	for _, a := range n.Alerts {
 		a.Fingerprint = alert.Fingerprint(a)
+		if e.spokenFor(a) {
+			e.log.Warn("an alert that speaks for a watched upstream is left out: only its status page does", zap.String("upstream", a.Labels["upstream"]))
+			continue
+		}
 		more := e.transition(a, ledger.AlertData{
 			Notification: rec.Seq, Cause: ledger.CauseWebhook, GroupKey: n.GroupKey, Received: rec.Time.Time,
 		})
@@ -165,6 +189,7 @@ func (e *Engine) changed(ctx context.Context, id string) {
 		delete(e.retries, key)
 		e.evaluate(ctx, e.cases[key])
 	}
+	e.releaseAsking(ctx, id)
 	e.consider(ctx, ep)
 	for _, rem := range sortedKeys(e.watched) {
 		e.judgeEffect(ctx, rem, false)

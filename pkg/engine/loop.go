@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/stellarescrow/remediator/pkg/audit"
+	"github.com/stellarescrow/remediator/pkg/policy"
 )
 
 // Keys of timers. Of two that run down in the same moment the lesser key goes first:
@@ -75,6 +76,8 @@ func (e *Engine) loop(ctx context.Context) {
 			e.dropQueue(ctx)
 		case <-e.wake:
 			e.intake(ctx)
+		case <-e.world:
+			e.lift(ctx, ofWorld...)
 		case fn := <-e.commands:
 			fn()
 		case res := <-e.done:
@@ -100,11 +103,16 @@ func (e *Engine) due(ctx context.Context) {
 		switch {
 		case key == timerReconcile:
 			e.reconcile(ctx)
+			e.lift(ctx, byEvent...) // an event may have been missed
 			e.timers.Set(timerReconcile, e.now().Add(ReconcileEvery))
 		case strings.HasPrefix(key, prefixCase):
 			if c, ok := e.cases[key]; ok {
 				e.evaluate(ctx, c)
 			}
+		case strings.HasPrefix(key, prefixApproval):
+			e.expire(ctx, strings.TrimPrefix(key, prefixApproval))
+		case strings.HasPrefix(key, prefixLasting):
+			e.lasting(ctx, policy.Code(strings.TrimPrefix(key, prefixLasting)))
 		case strings.HasPrefix(key, prefixEffect):
 			e.judgeEffect(ctx, strings.TrimPrefix(key, prefixEffect), true)
 		}
@@ -138,10 +146,16 @@ func (e *Engine) startReady(ctx context.Context) {
 			return
 		}
 		r := e.active[job.ID]
-		if d := e.decideFor(r); !d.allowed() {
+		d := e.decideFor(r)
+		if !d.starts() {
 			e.log.Info("not started after all", append(r.fields(), zap.String("reason", d.Text))...)
 			e.withdrawQueued(ctx, r, d.Decision)
 			continue
+		}
+		r.asks = d.asks()
+		if r.granted != nil || len(r.stepGrants) > 0 {
+			ep, _ := r.episode()
+			e.record(ctx, r.snap, r.book.Policy, ep, d, r.id)
 		}
 		e.runs.Add(1)
 		r.state.Store(stateRunning)

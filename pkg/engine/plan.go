@@ -66,19 +66,11 @@ func (e *Engine) planAlert(ctx context.Context, snap *Snapshot, a alert.Alert, r
 		rb := snap.Runbooks[p.Name]
 		full := e.decideSafely(ctx, snap, rb, ep)
 		d = &full
-		if d.allowed() {
+		if d.starts() {
 			var r *run
 			d.Decision, r = e.rehearse(ctx, snap, rb, ep, full)
-			out.Plan = &FullPlan{Steps: []PlanStep{}, Hash: hashPlans(r.plans)}
-			for _, step := range r.plans {
-				step.Text = snap.RedactText(step.Text)
-				if step.Plan != nil {
-					shown := snap.RedactPlan(*step.Plan)
-					step.Plan = &shown
-				}
-				out.Plan.Steps = append(out.Plan.Steps, step)
-			}
-			out.Checks = r.asked
+			out.Plan = &FullPlan{Steps: r.shown(r.plans), Hash: hashPlans(r.plans)}
+			out.Checks = r.looked
 		}
 	}
 	out.Verdict, out.Reason, out.Guards = string(d.Verdict), audit.Reason{Code: string(d.Code), Text: snap.RedactText(d.Text)}, Guards(d.Decision)
@@ -120,10 +112,10 @@ func (e *Engine) imagine(a alert.Alert, received time.Time) ledger.Episode {
 // decideSafely asks the guards in the loop while one runs, else right here.
 func (e *Engine) decideSafely(ctx context.Context, snap *Snapshot, rb *Runbook, ep ledger.Episode) decision {
 	if e.reads == nil {
-		return e.decide(snap, rb, ep, "")
+		return e.decide(snap, rb, ep, "", nil)
 	}
 	var d decision
-	if err := e.do(ctx, func() { d = e.decide(snap, rb, ep, "") }); err != nil {
+	if err := e.do(ctx, func() { d = e.decide(snap, rb, ep, "", nil) }); err != nil {
 		d.Decision = policy.Reasoned(policy.CodeUnconfirmable, err.Error())
 	}
 	return d

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/stellarescrow/remediator/pkg/actions"
 	"github.com/stellarescrow/remediator/pkg/audit"
@@ -21,6 +22,12 @@ type PlanStep struct {
 	// after the first effect. Targets are then all it may touch.
 	Conditional bool   `json:"conditional,omitempty"`
 	Text        string `json:"text"`
+	// Approval: the step asks a person for consent of its own.
+	Approval bool `json:"approval,omitempty"`
+	// Refused is why it would be skipped (on_refused: skip).
+	Refused *audit.Reason `json:"refused,omitempty"`
+
+	exact bool // Targets are what it will touch, if it runs
 }
 
 // plan runs the checks before the first effect, plans the effects whose inputs are
@@ -34,10 +41,8 @@ func (r *run) plan(ctx context.Context) *ending {
 	if end := r.walk(ctx); end != nil {
 		return end
 	}
-	if r.rec.discard || r.mode == policy.DryRun {
-		if end := r.foresight(); end != nil {
-			return end
-		}
+	if end := r.foresight(); end != nil {
+		return end
 	}
 	if r.rec.discard {
 		return r.planned()
@@ -62,18 +67,79 @@ func (r *run) plan(ctx context.Context) *ending {
 	return nil
 }
 
-// foresight asks the target guards for every planned effect, as live would right
-// before its intent: a dry run says what live would say.
+// foresight asks the guards for what was planned, before the first effect. The
+// guardrails of all that will run are asked in any mode, a pending `if` counting as
+// running, so that nothing is left half done. In dry run, and for a plan, the target
+// guards of every planned effect are asked too, as live would right before its
+// intent: a dry run says what live would say, and which steps would be skipped.
 func (r *run) foresight() *ending {
-	for _, p := range r.plans {
-		if p.Plan == nil || r.book.Steps[p.Step].OnRefused == RefusedSkip {
+	r.lookAnew()
+	if end := r.guardrails(); end != nil {
+		return end
+	}
+	if !r.rec.discard && r.mode != policy.DryRun {
+		return nil
+	}
+	refused, effects := 0, 0
+	var why policy.Decision
+	for i := range r.plans {
+		p := &r.plans[i]
+		if p.Plan == nil {
 			continue
 		}
-		if d := r.guardEffect(*p.Plan); d.Verdict != policy.Execute {
+		effects++
+		st := r.stepOf(p.Step)
+		d := r.guardEffect(st, *p.Plan)
+		switch {
+		case d.Verdict == policy.Execute, d.Verdict == policy.AwaitApproval && st.OnRefused != RefusedSkip:
+		case st.OnRefused != RefusedSkip:
 			return withdraw(d)
+		default:
+			p.Refused = &audit.Reason{Code: string(d.Code), Text: d.Text}
+			if refused++; refused == 1 {
+				why = d
+			}
 		}
 	}
+	if effects > 0 && refused == effects && !slices.ContainsFunc(r.plans, func(p PlanStep) bool { return p.Conditional }) {
+		return withdraw(why) // nothing would be left to do
+	}
 	return nil
+}
+
+// guardrails asks those of all steps that will run and are not skipped when refused.
+func (r *run) guardrails() *ending {
+	newest := r.e.snap.Load()
+	var effects []policy.Effect
+	for _, p := range r.plans {
+		st := r.stepOf(p.Step)
+		if st.changes() && st.OnRefused != RefusedSkip && (p.Plan != nil || p.exact) {
+			effects = append(effects, st.effects(p.Targets)...)
+		}
+	}
+	if len(effects) == 0 || len(newest.Guardrails) == 0 {
+		return nil
+	}
+	in := r.inputFor(newest, r.targets, effects)
+	if in == nil {
+		return r.stopped()
+	}
+	if d := policy.DecideGuardrails(in); d.Verdict != policy.Execute && d.Verdict != policy.AwaitApproval {
+		return withdraw(d)
+	} else if d.Verdict == policy.AwaitApproval {
+		r.asks = union(r.asks, decision{Decision: d}.asks())
+	}
+	return nil
+}
+
+// stepOf finds a step by its index.
+func (r *run) stepOf(index int) *Step {
+	for _, st := range r.book.Steps {
+		if st.Index == index {
+			return st
+		}
+	}
+	return &Step{Index: index}
 }
 
 func first(list []string) string {
@@ -172,8 +238,8 @@ func (r *run) foresee(st *Step, effects *bool) *ending {
 		}
 		*effects = true
 		r.plans = append(r.plans, PlanStep{
-			Step: st.Index, ID: st.ID, Uses: st.Uses(), Targets: t.Names, Conditional: true,
-			Text: "depends on steps that run after the first effect",
+			Step: st.Index, ID: st.ID, Uses: st.Uses(), Targets: t.Names, Conditional: true, exact: t.Exact,
+			Text: "depends on steps that run after the first effect", Approval: st.Approval.Required,
 		})
 		return nil
 	}
@@ -193,7 +259,7 @@ func (r *run) foresee(st *Step, effects *bool) *ending {
 		return nil // nothing to do for this step
 	}
 	*effects = true
-	r.plans = append(r.plans, PlanStep{Step: st.Index, ID: st.ID, Uses: st.Uses(), Targets: p.Targets, Plan: &p, Text: p.Text})
+	r.plans = append(r.plans, PlanStep{Step: st.Index, ID: st.ID, Uses: st.Uses(), Targets: p.Targets, Plan: &p, Text: p.Text, Approval: st.Approval.Required, exact: true})
 	return nil
 }
 

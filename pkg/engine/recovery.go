@@ -27,13 +27,25 @@ func (e *Engine) recover(ctx context.Context) {
 			e.watchEffect(ctx, rem.ID)
 		}
 	}
+	e.findSpeakers()
+	e.dropUpstreams(ctx)
+	e.rebuildStorm(e.snap.Load())
+	e.endLostRuns(ctx)
 	e.intake(ctx)
-	for _, ep := range e.ledger.Episodes(false) {
-		if ep.Open || len(ep.Decided) == 0 || e.resolutionPending(ep) {
-			e.consider(ctx, ep)
+	e.considerAll(ctx, func(ep ledger.Episode) bool {
+		return ep.Open || len(ep.Decided) == 0 || e.resolutionPending(ep)
+	})
+	e.reconcile(ctx)
+}
+
+// endLostRuns ends what persons had started and nothing works for any more: it must
+// not start by surprise because remediator was restarted.
+func (e *Engine) endLostRuns(ctx context.Context) {
+	for _, ep := range e.ledger.Episodes(true) {
+		if ep.Origin == ledger.OriginRun && e.handling(caseID{ep.ID, ep.Policy}) == nil {
+			e.endRun(ctx, ep.ID)
 		}
 	}
-	e.reconcile(ctx)
 }
 
 // resolutionPending: a policy on resolution has not been carried out for the episode.
@@ -63,6 +75,7 @@ func (e *Engine) recoverOne(ctx context.Context, rem ledger.Remediation) {
 	}
 	interrupted := &ending{outcome: OutcomeInterrupted, reason: audit.Reason{Code: "crash", Text: "remediator ended while it ran"}}
 	switch {
+	case e.recoverAsking(ctx, r, rem):
 	case rem.State == ledger.Held && !hasOpen:
 		e.resumeRun(ctx, r, func() *ending { return r.parked(ctx) })
 	case !rem.HadEffect():
@@ -84,6 +97,33 @@ func (e *Engine) recoverOne(ctx context.Context, rem ledger.Remediation) {
 			return r.hold(ctx, audit.Reason{Code: "crash", Text: "remediator ended between two effects; an operator decides whether to go on"})
 		})
 	}
+}
+
+// recoverAsking brings a request for consent back: people may be looking at it. One
+// that was granted just before the end goes on, guarded and planned again.
+func (e *Engine) recoverAsking(ctx context.Context, r *run, rem ledger.Remediation) bool {
+	a := rem.Approval
+	if a == nil || r.foreign || r.mode != r.snap.mode(r.book.Policy) {
+		return false
+	}
+	asks, granted := rem.State == ledger.AwaitingApproval, a.Decided == ledger.Granted && e.now().Before(a.Expires)
+	switch {
+	case rem.HadEffect() && asks && a.Begun: // it asks anew
+		e.resumeRun(ctx, r, func() *ending { return nil })
+	case rem.HadEffect() || !asks && !granted:
+		return false
+	default:
+		req := &request{hash: a.Hash, guards: a.Guards, step: a.Step, expires: a.Expires}
+		e.activate(r)
+		r.began = false
+		if granted {
+			e.again(r, req, a.By)
+			break
+		}
+		e.asksNow(r, req)
+		e.reviewAsking(ctx, r)
+	}
+	return true
 }
 
 // rebuild makes a run out of records. Without its policy it can only be ended.

@@ -23,6 +23,7 @@ const (
 	stateQueued int32 = iota
 	stateRunning
 	stateHeld
+	stateAsking
 )
 
 // run is one remediation on its way through the stages. Its goroutine owns the
@@ -40,8 +41,16 @@ type run struct {
 	orders  chan order
 	created time.Time
 
-	mu       sync.Mutex // guards episodes
-	episodes []string   // the first asked for it, others joined
+	mu        sync.Mutex        // guards episodes and satisfied
+	episodes  []string          // the first asked for it, others joined
+	satisfied map[string]string // guards that a person's consent satisfied, with who it was
+
+	asks       []string // guards that ask for consent
+	granted    *grant   // consent to the whole plan
+	grantedFor []string // the guards that it was for
+	stepGrants map[int]grant
+	stepPlans  map[int]PlanStep        // of steps that ask for consent of their own
+	asking     atomic.Pointer[request] // what is asked for now
 
 	started  time.Time
 	waited   time.Duration // held or waiting: the deadline stands still
@@ -58,14 +67,17 @@ type run struct {
 	foreign  bool            // of a policy that has changed since: it can only be cancelled
 	fixed    *ledger.Episode // plan: the episode as it would be
 	looking  context.Context //nolint:containedctx // plan: instead of the engine's
-	asked    []CheckLine     // plan: what was asked
+	looked   []CheckLine     // plan: what was asked
 }
 
-// order is what an operator asks of a held remediation.
+// order is what an operator asks of a held remediation, or of one that asks for
+// consent after its first effect.
 type order struct {
 	cancel bool
 	actor  string
 	reason string
+	asked  *request   // the request that is answered; nil: resume or cancel
+	taken  chan error // told whether the order was for what the run waits for
 }
 
 // ending is how a run ended; nil between stages means: go on.
@@ -76,6 +88,7 @@ type ending struct {
 	err      string
 	shutdown bool // a graceful stop interrupted it
 	left     bool // still held: nothing is recorded, the next start finds it
+	asking   *request
 	verified bool
 }
 
@@ -98,6 +111,7 @@ const (
 	OutcomeInterrupted = "interrupted"
 	OutcomeCancelled   = "cancelled"
 	OutcomePlanned     = "planned"
+	OutcomeExpired     = "expired"
 )
 
 // result tells the loop that a run has ended.
@@ -117,6 +131,7 @@ var stages = []stage{
 	{"firing", (*run).stillFiring},
 	{"confirmed", (*run).confirm},
 	{"planned", (*run).plan},
+	{"consented", (*run).consent},
 	{"stepped", (*run).apply},
 	{"verified", (*run).verify},
 }
@@ -124,13 +139,20 @@ var stages = []stage{
 func (e *Engine) newRun(snap *Snapshot, rb *Runbook, ep ledger.Episode, d decision) *run {
 	r := &run{
 		e: e, id: e.newID("r"), snap: snap, book: rb, mode: snap.mode(rb.Policy), targets: d.possible,
-		episodes: []string{ep.ID}, orders: make(chan order), created: e.now(),
-		results: map[string]actions.Result{}, ran: map[int]bool{}, touched: map[string]bool{}, skipped: map[string]bool{},
+		episodes: []string{ep.ID}, orders: make(chan order), created: e.now(), stepGrants: map[int]grant{}, stepPlans: map[int]PlanStep{},
 	}
+	r.begin()
 	r.rec.e = e
 	r.log = e.log.With(zap.String("remediation", r.id), zap.String("policy", rb.Policy.Name),
 		zap.String("episode", ep.ID), zap.String("fingerprint", ep.Fingerprint), zap.String("mode", string(r.mode)))
 	return r
+}
+
+// begin forgets what an earlier pass found out: one that asked for consent looks at
+// everything again. Nothing was changed by then.
+func (r *run) begin() {
+	r.results, r.ran, r.touched, r.skipped = map[string]actions.Result{}, map[int]bool{}, map[string]bool{}, map[string]bool{}
+	r.plans, r.refusals, r.partial, r.resumed, r.waited = nil, nil, false, false, 0
 }
 
 func (r *run) fields() []zap.Field {
@@ -288,7 +310,7 @@ func (r *run) outcome() *ending {
 // failing runs on_failure, once, when a run failed or was cancelled after its
 // first effect.
 func (r *run) failing(ctx context.Context, end *ending) *ending {
-	if !r.began || (end.outcome != OutcomeFailed && end.outcome != OutcomeCancelled) {
+	if !r.began || (end.outcome != OutcomeFailed && end.outcome != OutcomeCancelled && end.outcome != OutcomeExpired) {
 		return end
 	}
 	for _, st := range r.book.OnFailure {
@@ -305,7 +327,7 @@ func (r *run) failing(ctx context.Context, end *ending) *ending {
 // close records how the run ended. It does not return before that is durable:
 // until then the targets stay locked.
 func (r *run) close(ctx context.Context, end *ending) {
-	if end.left {
+	if end.left || end.asking != nil {
 		return
 	}
 	if r.sameAgain(end) {
@@ -325,6 +347,10 @@ func (r *run) close(ctx context.Context, end *ending) {
 	if end.outcome == OutcomePlanned {
 		data.Planned = r.plannedTargets()
 	}
+	if r.quarantines(end) {
+		data.Quarantined = r.targets
+		r.log.Error("targets are quarantined until an operator clears them", zap.Strings("targets", r.targets))
+	}
 	reason := end.reason
 	reason.Text = r.snap.RedactText(reason.Text)
 	recs = append(recs, r.record(&audit.Record{
@@ -337,6 +363,13 @@ func (r *run) close(ctx context.Context, end *ending) {
 	r.e.metrics.Closed(r.book.Policy.Name, end.outcome, took)
 	r.log.Info("closed", zap.String("outcome", end.outcome), zap.String("reason", reason.Text), zap.String("error", r.snap.RedactText(end.err)), zap.Duration("took", took))
 	r.e.boundary("closed")
+}
+
+// quarantines says whether what is left behind must not be touched by anything but
+// a person (hold_on_failure): it failed half way.
+func (r *run) quarantines(end *ending) bool {
+	return r.book.Policy.HoldOnFailure && r.began &&
+		slices.Contains([]string{OutcomeFailed, OutcomeInterrupted, OutcomeCancelled, OutcomeExpired}, end.outcome)
 }
 
 // plannedTargets are what a dry run would have changed; nothing, when it would only

@@ -24,6 +24,16 @@ type ActiveRun struct {
 	Targets  []string  `json:"targets,omitempty"`
 	Episodes []string  `json:"episodes"`
 	Since    time.Time `json:"since"`
+	// Asks is what it wants consent to.
+	Asks *Asks `json:"asks,omitempty"`
+}
+
+// Asks is a request for consent.
+type Asks struct {
+	PlanHash string    `json:"plan_hash"`
+	Step     *int      `json:"step,omitempty"` // nil: the whole plan
+	Guards   []string  `json:"guards,omitempty"`
+	Expires  time.Time `json:"expires"`
 }
 
 // Waiting is a case that is decided again at a time, or on an event.
@@ -43,10 +53,14 @@ func (e *Engine) Snapshot() *Snapshot { return e.snap.Load() }
 func (e *Engine) publish() {
 	v := &View{Active: []ActiveRun{}, Waiting: []Waiting{}}
 	for _, r := range e.active {
-		v.Active = append(v.Active, ActiveRun{
+		a := ActiveRun{
 			ID: r.id, Policy: r.book.Policy.Name, Severity: r.book.Policy.Severity, Mode: string(r.mode),
 			State: r.stateName(), Targets: r.targets, Episodes: r.joined(), Since: r.created,
-		})
+		}
+		if req := r.asking.Load(); req != nil {
+			a.Asks = &Asks{PlanHash: req.hash, Step: req.step, Guards: req.guards, Expires: req.expires}
+		}
+		v.Active = append(v.Active, a)
 	}
 	slices.SortFunc(v.Active, func(a, b ActiveRun) int { return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.ID, b.ID)) })
 	const most = 1000
@@ -67,6 +81,9 @@ func (e *Engine) activeList(episode string) []policy.Active {
 	for _, key := range sortedKeys(e.active) {
 		r := e.active[key]
 		a := policy.Active{Remediation: r.id, Policy: r.book.Policy.Name, Mode: r.mode, Targets: r.targets}
+		if req := r.asking.Load(); req != nil {
+			a.Asking = !r.began
+		}
 		if e.handled[caseID{episode, a.Policy}.key()] == r { // of its episodes only this one matters
 			a.Episodes = []string{episode}
 		}
