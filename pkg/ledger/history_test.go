@@ -65,6 +65,15 @@ func (h *history) started(t time.Time, rem, policy, target string, step int) {
 	})
 }
 
+// intent is one effect on several targets.
+func (h *history) intent(t time.Time, rem string, targets ...string) {
+	step := 0
+	h.add(t, audit.Record{
+		Type: audit.StepStarted, Remediation: rem, Policy: "P", Target: targets[0], Targets: targets, Step: &step,
+		Data: audit.JSON(ledger.StepData{Phase: "steps"}),
+	})
+}
+
 func (h *history) finished(t time.Time, rem, policy, target string, step int, cancelled bool) {
 	h.add(t, audit.Record{
 		Type: audit.StepFinished, Remediation: rem, Policy: policy, Target: target, Step: &step, Uses: "docker.restart",
@@ -82,4 +91,11 @@ func (h *history) worked(t time.Time, ep, policy, rem, target, outcome string) {
 	h.started(t, rem, policy, target, 0)
 	h.finished(t.Add(time.Minute), rem, policy, target, 0, false)
 	h.closed(t.Add(2*time.Minute), rem, outcome, ledger.Live, ledger.ClosedData{Intents: 1})
+}
+
+// wait lets time pass, with so many records that what is old is forgotten.
+func (h *history) wait(until time.Duration) {
+	for range 3000 {
+		h.add(at(until), audit.Record{Type: audit.StepPlanned})
+	}
 }

@@ -9,8 +9,7 @@ import (
 // been one. An effect takes time: it counts until it has ended.
 type use struct {
 	target, remediation, policy string
-	step                        int
-	phase                       string
+	intent                      int // its index among the remediation's intents
 	first, last                 time.Time
 	planned                     bool
 	open                        bool // an intent without a result
@@ -43,12 +42,12 @@ func lists(target string) []string {
 
 // drop takes a use out, and gives it back. It is one of the newest: lists are
 // searched from their ends.
-func (us uses) drop(remediation, target, phase string, step int) *use {
+func (us uses) drop(remediation, target string, intent int) *use {
 	var found *use
 	for _, t := range lists(target) {
 		list := us[useKey{t, false}]
 		for i, l := range slices.Backward(list) {
-			if u := l; u.remediation == remediation && u.target == target && u.phase == phase && u.step == step {
+			if u := l; u.remediation == remediation && u.target == target && u.intent == intent {
 				us[useKey{t, false}] = slices.Delete(list, i, i+1)
 				found = u
 				break

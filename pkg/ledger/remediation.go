@@ -164,7 +164,7 @@ func (l *Ledger) startLocked(rem *Remediation, r *audit.Record, d StepData) {
 	rem.Intents = append(rem.Intents, in)
 	for _, t := range in.Targets {
 		l.uses.add(&use{
-			target: t, remediation: rem.ID, policy: rem.Policy, step: in.Step, phase: in.Phase,
+			target: t, remediation: rem.ID, policy: rem.Policy, intent: len(rem.Intents) - 1,
 			first: in.Started, last: in.Started, open: true,
 		})
 	}
@@ -194,7 +194,7 @@ func (l *Ledger) finishLocked(rem *Remediation, r *audit.Record, d StepData) {
 		}
 		in.Finished, in.Error, in.Cancelled = r.Time.Time, r.Error, d.Cancelled
 		for _, t := range in.Targets {
-			u := l.uses.drop(rem.ID, t, in.Phase, in.Step)
+			u := l.uses.drop(rem.ID, t, i)
 			if u != nil && !d.Cancelled {
 				u.last, u.open = r.Time.Time, false
 				l.uses.add(u) // at the end: it ended last
@@ -224,7 +224,10 @@ func (l *Ledger) remediationLocked(r *audit.Record) {
 		l.streaks.count(rem, l.orderLocked(), r.Time.Time)
 	case audit.RemediationClosed:
 		rem.State, rem.ClosedAt, rem.Outcome, rem.Reason = Closed, r.Time.Time, r.Outcome, r.Reason
-		rem.Shutdown, rem.Planned, rem.Quarantined = d.Shutdown, d.Planned, d.Quarantined
+		rem.Shutdown, rem.Planned = d.Shutdown, d.Planned
+		if rem.live() {
+			rem.Quarantined = d.Quarantined
+		}
 		if rem.Outcome == "expired" {
 			rem.decideApproval(Expired, "")
 		}
