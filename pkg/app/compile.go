@@ -56,13 +56,27 @@ func (c *compiler) whole(p *config.Policy, rb *engine.Runbook) {
 	if len(rb.Steps) == 0 && len(p.Steps) == 0 {
 		c.bad(key, "add steps: a check, an action, diagnose or escalate", "policy %q has no steps", p.Name)
 	}
-	for _, st := range append(append([]*engine.Step{}, rb.Steps...), rb.OnFailure...) {
-		if st.Kind.Class == actions.Changes && p.Confirm == nil {
-			c.bad(key, "add confirm: a check that proves the symptom right before acting; or opt out with `confirm: []`",
-				"policy %q changes something (%s) but confirms nothing", p.Name, st.Kind.Name)
-			return
+	change, known := changing(p, rb)
+	if change != nil && p.Confirm == nil {
+		c.bad(key, "add confirm: a check that proves the symptom right before acting; or opt out with `confirm: []`",
+			"policy %q changes something (%s) but confirms nothing", p.Name, change.Kind.Name)
+	}
+	if change == nil && known && p.HoldOnFailure {
+		hold, _ := strictyaml.Pair(p.Node, "hold_on_failure")
+		c.bad(hold, "remove it", "policy %q has hold_on_failure, but no step that changes something: there is nothing to quarantine", p.Name)
+	}
+}
+
+// changing is the first step that changes something. It is not known whether there is
+// none while the mistake of a step stands.
+func changing(p *config.Policy, rb *engine.Runbook) (first *engine.Step, known bool) {
+	all := append(append([]*engine.Step{}, rb.Steps...), rb.OnFailure...)
+	for _, st := range all {
+		if st.Kind.Class == actions.Changes {
+			return st, true
 		}
 	}
+	return nil, len(all) == len(p.Steps)+len(p.OnFailure)
 }
 
 func (c *compiler) steps(p *config.Policy, phase string, in []config.Step, known outputs) []*engine.Step {
@@ -90,7 +104,7 @@ func (c *compiler) step(p *config.Policy, phase string, i int, in *config.Step, 
 	}
 	st := &engine.Step{
 		Index: i, Phase: phase, ID: in.ID, Kind: kind, ExpectFailure: in.Expect == config.ExpectFailure,
-		ContinueOnError: in.ContinueOnError, OnRefused: in.OnRefused,
+		ContinueOnError: in.ContinueOnError, OnRefused: in.OnRefused, Approval: in.Approval.Settings(),
 	}
 	if in.Within != nil {
 		st.Within = in.Within.Std()
@@ -135,6 +149,9 @@ func (c *compiler) fits(p *config.Policy, phase string, in *config.Step, uses *y
 		if !reads {
 			c.bad(uses, "use a check there, and put what changes or tells under steps", "%s of policy %q holds %s, which is no check", phase, p.Name, kind.Name)
 		}
+	}
+	if k, _ := strictyaml.Pair(in.Node, "approval"); k != nil && kind.Class != actions.Changes {
+		c.bad(k, "remove it, or put it on the step that changes something", "`approval` belongs to what changes something; %s changes nothing", kind.Name)
 	}
 	if reads {
 		return

@@ -148,6 +148,15 @@ func (f *File) names() []string {
 	for i := range c.Policies {
 		out = append(out, c.Policies[i].Name, c.Policies[i].Runbook)
 	}
+	for _, u := range c.Upstreams {
+		out = append(append(out, u.Name, u.StatusPage), u.Components...)
+	}
+	for _, g := range c.Guardrails {
+		out = append(append(out, g.Name), g.Targets...)
+	}
+	for _, t := range c.TimeIntervals {
+		out = append(out, t.Name)
+	}
 	return out
 }
 

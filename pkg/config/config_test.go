@@ -46,7 +46,9 @@ func TestLoad_FillsInDefaults(t *testing.T) {
 	require.Equal(t, policy.DryRun, c.Mode)
 	require.Equal(t, filepath.Join(filepath.Dir(f.Path), "data/remediator.db"), c.Storage.Path)
 	require.Equal(t, config.DefaultHost, c.Docker[0].Host)
-	require.Equal(t, 1, c.BlastRadius.MaxConcurrent)
+	require.Equal(t, config.BlastRadius{MaxConcurrent: 1, MaxUnhealthy: 3}, c.BlastRadius)
+	require.Equal(t, config.Flap{Changes: 4, Within: config.Duration(time.Hour), Clear: config.Duration(15 * time.Minute)}, c.Flap)
+	require.Equal(t, config.Storm{Episodes: 50, Within: config.Duration(time.Minute), Clear: config.Duration(5 * time.Minute)}, c.Storm)
 	require.Equal(t, []policy.Limit{{Max: 10, Per: time.Hour}}, config.Limits(c.GlobalLimits))
 	p := c.Policies[0]
 	require.NotNil(t, p.Confirm, "confirm: [] is not the same as none")
@@ -59,6 +61,7 @@ func TestLoad_FillsInDefaults(t *testing.T) {
 		Cooldown: 10 * time.Minute, Settle: 15 * time.Minute, Attempts: 2,
 		Limits:      []policy.Limit{{Max: 3, Per: time.Hour}, {Max: 7, Per: 24 * time.Hour}},
 		MaxAlertAge: 4 * time.Hour, Deadline: 15 * time.Minute,
+		Breaker: policy.Breaker{Failures: 3, OpenFor: time.Hour}, Approval: policy.Approval{Timeout: 30 * time.Minute},
 	}, c.Policy(&p).Settings)
 	require.Equal(t, "P4", p.Severity)
 	require.Equal(t, "firing", p.On)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/alertmanager/timeinterval"
 	promconfig "github.com/prometheus/common/config"
 	"github.com/stretchr/testify/require"
 
@@ -26,6 +27,11 @@ var sections = map[string]reflect.Type{
 	"### docker":                          reflect.TypeFor[config.Docker](),
 	"### http":                            reflect.TypeFor[config.HTTP](),
 	"### alertmanager":                    reflect.TypeFor[promconfig.HTTPClientConfig](),
+	"### upstreams":                       reflect.TypeFor[config.Upstream](),
+	"### time_intervals":                  reflect.TypeFor[timeinterval.TimeInterval](),
+	"### flap":                            reflect.TypeFor[config.Flap](),
+	"### storm":                           reflect.TypeFor[config.Storm](),
+	"### guardrails":                      reflect.TypeFor[config.Guardrail](),
 	"### receivers":                       reflect.TypeFor[config.Receiver](),
 	"### defaults, and a policy's guards": reflect.TypeFor[config.PolicyGuards](),
 	"### blast_radius":                    reflect.TypeFor[config.BlastRadius](),
@@ -44,7 +50,9 @@ func TestReference_ExplainsEveryKeyInItsSection(t *testing.T) {
 			require.Contains(t, text, "`"+key+"`", "%s does not explain %s", heading, key)
 		}
 	}
-	for _, typ := range []reflect.Type{reflect.TypeFor[config.Limit](), reflect.TypeFor[access.Token]()} {
+	for _, typ := range []reflect.Type{
+		reflect.TypeFor[config.Limit](), reflect.TypeFor[access.Token](), reflect.TypeFor[config.SuppressWhile](), reflect.TypeFor[config.TimeInterval](),
+	} {
 		for _, key := range strictyaml.Keys(typ) {
 			require.Contains(t, string(data), "`"+key+"`", "%s is not explained", key)
 		}

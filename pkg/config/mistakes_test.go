@@ -14,5 +14,5 @@ func TestLoad_RefusesEveryMistakeWithItsPlaceAndFix(t *testing.T) {
 		_, err := config.Load(path, config.Options{Env: env})
 		return err
 	})
-	require.GreaterOrEqual(t, n, 55)
+	require.GreaterOrEqual(t, n, 230)
 }

@@ -17,30 +17,30 @@ type Duration = strictyaml.Duration
 // Config is the whole file. Fields tagged notyet are part of the contract but not
 // built: their keys are refused, never accepted and ignored.
 type Config struct {
-	Mode         policy.Mode   `yaml:"mode"`
-	Storage      Storage       `yaml:"storage"`
-	Replica      string        `yaml:"replica"` // "": made once and kept in the store
-	Audit        Audit         `yaml:"audit"`
-	Web          access.Config `yaml:"web"`
-	Docker       []Docker      `yaml:"docker"`
-	HTTP         []HTTP        `yaml:"http"`
-	Alertmanager *Alertmanager `yaml:"alertmanager"` // nil: Alertmanager is not asked
-	Receivers    []Receiver    `yaml:"receivers"`
-	Defaults     Guards        `yaml:"defaults"`
-	GlobalLimits []Limit       `yaml:"global_limits"`
-	BlastRadius  BlastRadius   `yaml:"blast_radius"`
-	Policies     []Policy      `yaml:"policies"`
+	Mode          policy.Mode    `yaml:"mode"`
+	Storage       Storage        `yaml:"storage"`
+	Replica       string         `yaml:"replica"` // "": made once and kept in the store
+	Audit         Audit          `yaml:"audit"`
+	Web           access.Config  `yaml:"web"`
+	Docker        []Docker       `yaml:"docker"`
+	HTTP          []HTTP         `yaml:"http"`
+	Alertmanager  *Alertmanager  `yaml:"alertmanager"` // nil: Alertmanager is not asked
+	Upstreams     []Upstream     `yaml:"upstreams"`
+	Receivers     []Receiver     `yaml:"receivers"`
+	TimeIntervals []TimeInterval `yaml:"time_intervals"`
+	Defaults      Guards         `yaml:"defaults"`
+	GlobalLimits  []Limit        `yaml:"global_limits"`
+	BlastRadius   BlastRadius    `yaml:"blast_radius"`
+	Flap          Flap           `yaml:"flap"`
+	Storm         Storm          `yaml:"storm"`
+	Guardrails    []Guardrail    `yaml:"guardrails"`
+	Policies      []Policy       `yaml:"policies"`
 
-	Postgres      any `yaml:"postgres" notyet:"true"`
-	Redis         any `yaml:"redis" notyet:"true"`
-	Commands      any `yaml:"commands" notyet:"true"`
-	Prometheus    any `yaml:"prometheus" notyet:"true"`
-	Upstreams     any `yaml:"upstreams" notyet:"true"`
-	Escalations   any `yaml:"escalations" notyet:"true"`
-	TimeIntervals any `yaml:"time_intervals" notyet:"true"`
-	Flap          any `yaml:"flap" notyet:"true"`
-	Storm         any `yaml:"storm" notyet:"true"`
-	Guardrails    any `yaml:"guardrails" notyet:"true"`
+	Postgres    any `yaml:"postgres" notyet:"true"`
+	Redis       any `yaml:"redis" notyet:"true"`
+	Commands    any `yaml:"commands" notyet:"true"`
+	Prometheus  any `yaml:"prometheus" notyet:"true"`
+	Escalations any `yaml:"escalations" notyet:"true"`
 }
 
 // Storage is where the records are kept.
@@ -102,34 +102,6 @@ type Limit struct {
 	Per Duration `yaml:"per"`
 }
 
-// Guards are values of guards. A nil field was not given; Limits that are empty
-// but not nil were given as `[]`: no limit.
-type Guards struct {
-	Cooldown    *Duration `yaml:"cooldown"`
-	Settle      *Duration `yaml:"settle"`
-	Attempts    *int      `yaml:"attempts"`
-	Limits      []Limit   `yaml:"limits"`
-	MaxAlertAge *Duration `yaml:"max_alert_age"`
-	Deadline    *Duration `yaml:"deadline"`
-	Breaker     any       `yaml:"breaker" notyet:"true"`
-}
-
-// BlastRadius bounds what happens at once.
-type BlastRadius struct {
-	MaxConcurrent int `yaml:"max_concurrent"`
-	MaxUnhealthy  any `yaml:"max_unhealthy" notyet:"true"`
-}
-
-// PolicyGuards are a policy's own guards.
-type PolicyGuards struct {
-	Guards              `yaml:",inline"`
-	SuppressWhile       any `yaml:"suppress_while" notyet:"true"`
-	ActiveTimeIntervals any `yaml:"active_time_intervals" notyet:"true"`
-	MuteTimeIntervals   any `yaml:"mute_time_intervals" notyet:"true"`
-	For                 any `yaml:"for" notyet:"true" fix:"remove it; set for in the alerting rule"`
-	Approval            any `yaml:"approval" notyet:"true"`
-}
-
 // Policy is one entry of policies.
 type Policy struct {
 	Name          string                `yaml:"name"`
@@ -146,8 +118,8 @@ type Policy struct {
 	OnFailure     []Step                `yaml:"on_failure"`
 	Escalate      []string              `yaml:"escalate"`
 	Continue      bool                  `yaml:"continue"`
-	Manual        any                   `yaml:"manual" notyet:"true"`
-	HoldOnFailure any                   `yaml:"hold_on_failure" notyet:"true"`
+	Manual        bool                  `yaml:"manual"` // started by a person only
+	HoldOnFailure bool                  `yaml:"hold_on_failure"`
 
 	// Node is the policy's mapping, for mistakes that are found later.
 	Node *yaml.Node `yaml:"-" node:"self"`
@@ -165,7 +137,7 @@ type Step struct {
 	Timeout         *Duration  `yaml:"timeout"`
 	ContinueOnError bool       `yaml:"continue_on_error"`
 	OnRefused       string     `yaml:"on_refused"` // end, skip or wait
-	Approval        any        `yaml:"approval" notyet:"true"`
+	Approval        *Approval  `yaml:"approval"`
 
 	// Node is the step's mapping; strictyaml.Pair finds its keys' places.
 	Node *yaml.Node `yaml:"-" node:"self"`

@@ -31,10 +31,15 @@ func (v *validator) all() {
 	v.docker()
 	v.http()
 	v.alertmanager()
+	v.upstreams()
 	v.receivers()
+	v.timeIntervals()
 	v.guards("defaults", strictyaml.Child(v.root, "defaults"), v.c.Defaults)
 	v.limits("global_limits", strictyaml.Child(v.root, "global_limits"), v.c.GlobalLimits)
 	v.blastRadius()
+	v.flap()
+	v.storm()
+	v.guardrails()
 	v.policies()
 }
 
@@ -140,7 +145,11 @@ func (v *validator) named(what string, n *yaml.Node, nm string, seen map[string]
 	at := value(n, "name")
 	switch {
 	case nm == "":
-		v.at(at, "add `name: ...`", "a %s has no name", what)
+		article := "a"
+		if strings.ContainsRune("aeiou", rune(what[0])) {
+			article = "an"
+		}
+		v.at(at, "add `name: ...`", "%s %s has no name", article, what)
 	case !name.MatchString(nm):
 		v.at(at, nameFix, "%s name %s is not valid", what, strictyaml.Shown(at))
 	case seen[nm] > 0:
@@ -176,13 +185,5 @@ func (v *validator) general() {
 	}
 	if n := strictyaml.Child(strictyaml.Child(v.root, "audit"), "key"); n != nil && v.sound(n) && v.c.Audit.Key == "" {
 		v.at(n, "write ${file:PATH} of a file that holds a key, or remove the key", "audit.key is empty")
-	}
-}
-
-func (v *validator) blastRadius() {
-	n := strictyaml.Child(v.root, "blast_radius")
-	if v.sound(n) && v.c.BlastRadius.MaxConcurrent < 1 {
-		at := value(n, "max_concurrent")
-		v.at(at, "write 1 or more; to stop everything, pause remediator", "blast_radius.max_concurrent must be at least 1, not %s", strictyaml.Shown(at))
 	}
 }

@@ -29,8 +29,8 @@ func (v *validator) policies() {
 		v.oneOf(path+".severity", entry, "severity", p.Severity, "P1", "P2", "P3", "P4")
 		v.oneOf(path+".on", entry, "on", p.On, policy.OnFiring, policy.OnResolved)
 		v.oneOf(path+".mode", entry, "mode", string(p.Mode), string(policy.DryRun), string(policy.Live))
-		v.guards(path+".guards", strictyaml.Child(entry, "guards"), p.Guards.Guards)
-		if v.matchers(entry, p) {
+		v.policyGuards(path+".guards", entry, p)
+		if v.manual(path, entry, p) && v.matchers(entry, p) {
 			v.reachable(entry, p, &earlier)
 		}
 		v.escalate(entry, p)
@@ -39,6 +39,21 @@ func (v *validator) policies() {
 }
 
 const matchFix = `add matchers: ['alertname="..."']`
+
+// manual checks a policy that only a person starts, and says whether it is none. It
+// matches no alert, so that its matchers may be empty and hide no later policy.
+func (v *validator) manual(path string, entry *yaml.Node, p *Policy) bool {
+	if !p.Manual {
+		return true
+	}
+	if p.On == policy.OnResolved {
+		v.at(value(entry, "on"), "remove it", "%s.on: a policy that a person starts (manual: true) waits for no resolution", path)
+	}
+	if one, more := strictyaml.Child(entry, "matchers"), strictyaml.Child(entry, "any_matchers"); one != nil && more != nil {
+		v.at(more, "keep one; what all alternatives share is repeated in each", "policy %q has both matchers and any_matchers", p.Name)
+	}
+	return false
+}
 
 // matchers refuses what would match every alert, or nearly so.
 func (v *validator) matchers(entry *yaml.Node, p *Policy) bool {

@@ -55,6 +55,7 @@ func (v *validator) step(path string, n *yaml.Node, s Step, deadline Duration, i
 	}
 	v.oneOf(path+".expect", n, "expect", s.Expect, ExpectOK, ExpectFailure)
 	v.oneOf(path+".on_refused", n, "on_refused", s.OnRefused, "end", "skip", "wait")
+	v.approval(path+".approval", strictyaml.Child(n, "approval"), s.Approval)
 	for key, d := range map[string]*Duration{"within": s.Within, "timeout": s.Timeout} {
 		at := value(n, key)
 		v.positive(path+"."+key, at, d, "write a duration such as 30s, or remove the key")

@@ -32,5 +32,32 @@ func (f *File) Warnings() []string {
 			warn("policy %q is live but the file's mode is dry-run: it stays dry, the stricter wins", p.Name)
 		}
 	}
+	for _, u := range c.Upstreams {
+		if !c.uses(u.Name) {
+			warn("upstream %q is used by no suppress_while and no policy: it is watched for nothing", u.Name)
+		}
+	}
 	return out
+}
+
+// uses says whether anything depends on an upstream: a policy's guard, a guardrail,
+// or a policy on the alert by which it speaks.
+func (c *Config) uses(name string) bool {
+	for _, g := range c.Guardrails {
+		if g.SuppressWhile.Settings().Upstream == name {
+			return true
+		}
+	}
+	for i := range c.Policies {
+		p := &c.Policies[i]
+		if p.Guards.SuppressWhile.Settings().Upstream == name {
+			return true
+		}
+		for _, impact := range []string{"minor", "major", "critical", "maintenance", "none", ""} {
+			if c.Policy(p).Matches(map[string]string{"alertname": "UpstreamIncident", "upstream": name, "impact": impact}) {
+				return true
+			}
+		}
+	}
+	return false
 }
