@@ -30,7 +30,7 @@ type Status struct {
 	URL  string `json:"url"`
 	// Change that was last told, or the seed; its State is "" as long as nothing is known.
 	Change    Change    `json:"change"`
-	LastGood  time.Time `json:"last_good,omitzero"`  // zero: no good answer yet
+	LastGood  time.Time `json:"last_good,omitzero"`   // zero: no good answer yet
 	LastError string    `json:"last_error,omitempty"` // of the newest look; "": it was good
 	NextPoll  time.Time `json:"next_poll,omitzero"`
 }

@@ -40,6 +40,10 @@ type watcher struct {
 	pending *Change  // given by the tracker, and not told yet
 	tried   time.Time
 	retry   *backoff.ExponentialBackOff
+	poll    *time.Timer // for the next look
+	looks   chan look
+	looking bool            // one is under way
+	waiting []chan struct{} // replies to those that wait for it
 
 	mu    sync.Mutex
 	shown Status // guarded by mu
@@ -59,11 +63,17 @@ type look struct {
 }
 
 func newWatcher(u Watched, onChange func(context.Context, Change) error, hooks Hooks) *watcher {
+	if u.Config.Interval <= 0 {
+		u.Config.Interval = DefaultInterval
+	}
+	if u.Config.StaleAfter <= 0 {
+		u.Config.StaleAfter = DefaultStaleAfter
+	}
 	w := &watcher{
 		cfg: u.Config, source: u.Source, onChange: onChange, hooks: hooks,
 		requests: make(chan request), done: make(chan struct{}),
 		shown: Status{Name: u.Config.Name, URL: u.Config.URL},
-		retry: failing(u.Config),
+		retry: failing(u.Config), looks: make(chan look, 1),
 	}
 	if u.Seed != nil {
 		w.shown.Change = *u.Seed
@@ -75,7 +85,8 @@ func newWatcher(u Watched, onChange func(context.Context, Change) error, hooks H
 // with at least one more look before the state becomes unknown.
 func failing(cfg Config) *backoff.ExponentialBackOff {
 	b := backoff.NewExponentialBackOff()
-	b.MaxInterval = min(maxBackoff*cfg.Interval, cfg.StaleAfter/2)
+	limit := min(maxBackoff*cfg.Interval, cfg.StaleAfter/2)
+	b.MaxInterval = time.Duration(float64(limit) / (1 + jitter))
 	b.InitialInterval = min(cfg.Interval, b.MaxInterval)
 	b.RandomizationFactor = jitter
 	b.Reset()
@@ -113,57 +124,57 @@ func (w *watcher) begin(now time.Time) {
 // time, so that time passes here while the page hangs.
 func (w *watcher) run(ctx context.Context) {
 	defer close(w.done)
+	defer w.settle()
 	w.begin(time.Now())
 	if w.pending != nil && !w.tell(ctx, *w.pending) {
 		return
 	}
-	looks := make(chan look, 1)
-	looking := false
-	start := func() {
-		if !looking {
-			looking = true
-			go func() { looks <- w.look(ctx) }()
-		}
-	}
-	poll := time.NewTimer(0)
-	defer poll.Stop()
-	var waiting []chan struct{}
-	for {
+	w.poll = time.NewTimer(0)
+	defer w.poll.Stop()
+	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
-			if looking {
-				<-looks // cut short by ctx: it says nothing about the page
-			}
-			return
-		case <-poll.C:
-			start()
+		case <-w.poll.C:
+			w.start(ctx)
 		case r := <-w.requests:
-			if w.answered(r.maxAge) && !looking {
-				close(r.reply)
-				continue
-			}
-			waiting = append(waiting, r.reply)
-			start()
-		case l := <-looks:
-			looking = false
-			if ctx.Err() != nil {
-				return
-			}
-			next := w.next(l.err)
-			if !w.take(ctx, l, time.Now().Add(next)) {
-				return
-			}
-			for _, reply := range waiting {
-				close(reply)
-			}
-			waiting = nil
-			poll.Reset(next)
+			w.ask(ctx, r)
+		case l := <-w.looks:
+			w.looking = false
+			w.take(ctx, l)
 		case <-w.stale():
-			if c, changed := w.tracker.Tick(time.Now()); changed && !w.tell(ctx, c) {
-				return
+			if c, changed := w.tracker.Tick(time.Now()); changed {
+				w.tell(ctx, c)
 			}
 		}
 	}
+}
+
+// start a look, unless one is under way.
+func (w *watcher) start(ctx context.Context) {
+	if w.looking {
+		return
+	}
+	w.looking = true
+	go func() { w.looks <- w.look(ctx) }()
+}
+
+// settle waits for a look that is under way. It was cut short: it says nothing about
+// the page.
+func (w *watcher) settle() {
+	if w.looking {
+		<-w.looks
+		w.looking = false
+	}
+}
+
+// ask for an answer that is no older than a request wants.
+func (w *watcher) ask(ctx context.Context, r request) {
+	if w.answered(r.maxAge) {
+		close(r.reply)
+		return
+	}
+	w.waiting = append(w.waiting, r.reply)
+	w.start(ctx)
 }
 
 // stale fires when the state becomes unknown; never while it is.
@@ -215,33 +226,49 @@ func (w *watcher) feed(l look) (Change, bool) {
 }
 
 // take a look in, tell what has changed, and only then show it: until trouble is
-// durable, LastGood must not say that the page was well a moment ago. false: ctx
-// ended before it was told.
-func (w *watcher) take(ctx context.Context, l look, next time.Time) bool {
-	if c, changed := w.feed(l); changed && !w.tell(ctx, c) {
-		return false
+// durable, LastGood must not say that the page was well a moment ago.
+func (w *watcher) take(ctx context.Context, l look) {
+	if ctx.Err() != nil {
+		return // see settle
 	}
+	next := w.next(l.err)
+	if c, changed := w.feed(l); changed && !w.tell(ctx, c) {
+		return
+	}
+	w.show(time.Now().Add(next))
+	w.poll.Reset(next)
+	for _, reply := range w.waiting {
+		close(reply)
+	}
+	w.waiting = nil
+}
+
+// show what the newest look found.
+func (w *watcher) show(next time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.shown.LastGood, w.shown.LastError = w.tracker.LastGood(), w.tracker.LastError()
-	w.shown.NextPoll = next
-	return true
+	w.shown.LastGood, w.shown.LastError, w.shown.NextPoll = w.tracker.LastGood(), w.tracker.LastError(), next
 }
 
 // tell of a change until it is durable; false: ctx ended before.
 func (w *watcher) tell(ctx context.Context, c Change) bool {
 	w.pending = &c
-	b := backoff.NewExponentialBackOff()
-	b.InitialInterval, b.MaxInterval = firstRetry, maxRetry
-	_, err := backoff.Retry(ctx, func() (struct{}, error) { return struct{}{}, w.onChange(ctx, c) },
-		backoff.WithBackOff(b), backoff.WithMaxElapsedTime(0), // 0: for ever
-		backoff.WithNotify(func(err error, wait time.Duration) {
-			if w.hooks.Undelivered != nil {
-				w.hooks.Undelivered(c, err, wait)
-			}
-		}))
-	if err != nil {
-		return false
+	retry := backoff.NewExponentialBackOff()
+	retry.InitialInterval, retry.MaxInterval = firstRetry, maxRetry
+	for {
+		err := w.onChange(ctx, c)
+		if err == nil {
+			break
+		}
+		wait := retry.NextBackOff()
+		if w.hooks.Undelivered != nil && ctx.Err() == nil {
+			w.hooks.Undelivered(c, err, wait)
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(wait):
+		}
 	}
 	w.pending = nil
 	w.mu.Lock()
@@ -280,12 +307,12 @@ func (w *watcher) refresh(ctx context.Context, maxAge time.Duration) {
 func (w *watcher) once(ctx context.Context) *Change {
 	w.begin(time.Now())
 	c, changed := w.feed(w.look(ctx))
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.shown.LastGood, w.shown.LastError = w.tracker.LastGood(), w.tracker.LastError()
+	w.show(time.Time{})
 	if !changed {
 		return nil
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.shown.Change = c
 	return &c
 }
