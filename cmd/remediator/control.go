@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
+	"net/url"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/common/model"
 
 	"github.com/stellarescrow/remediator/pkg/app"
 	"github.com/stellarescrow/remediator/pkg/config"
@@ -44,27 +46,25 @@ func (d *daemonFlags) post(ctx context.Context, path string, body any) error {
 	return c.Do(ctx, "POST", path, body, nil)
 }
 
-// status prints what the daemon is doing.
-type status struct{ daemon daemonFlags }
-
-func (c *status) register(a *kingpin.Application) *kingpin.CmdClause {
-	cl := a.Command("status", "What a running daemon is doing.")
-	c.daemon.register(cl)
-	return cl
+// line is a command for the same daemon, to be copied into a shell.
+func (d *daemonFlags) line(words ...string) string {
+	words = append([]string{"remediator"}, words...)
+	for _, f := range []struct{ name, value, missing string }{
+		{"--config.file", *d.config, "config.yaml"}, {"--url", *d.url, ""}, {"--token-file", *d.tokenFile, ""}, {"--ca-file", *d.caFile, ""},
+	} {
+		if f.value != f.missing && (f.name != "--config.file" || *d.url == "") {
+			words = append(words, f.name, f.value)
+		}
+	}
+	return shell(words...)
 }
 
-func (c *status) run(ctx context.Context, s streams) error {
-	cl, err := c.daemon.client()
-	if err != nil {
-		return err
-	}
-	var out json.RawMessage
-	if err := cl.Do(ctx, "GET", "/api/v1/status", nil, &out); err != nil {
-		return err
-	}
-	enc := json.NewEncoder(s.out)
-	enc.SetIndent("", "  ")
-	return enc.Encode(out)
+// remediationPath is the API's path of one remediation.
+func remediationPath(id string) string { return "/api/v1/remediations/" + url.PathEscape(id) }
+
+// reasonBody is a request that says no more than why.
+type reasonBody struct {
+	Reason string `json:"reason,omitempty"`
 }
 
 // scopeFlags choose what a pause covers.
@@ -79,12 +79,32 @@ func (f *scopeFlags) scope() handlers.Scope {
 	return handlers.Scope{Policy: *f.policy, Target: *f.target}
 }
 
+// text names the scope for people, args as flags.
+func (f *scopeFlags) text() string {
+	switch {
+	case *f.policy != "":
+		return "policy " + *f.policy
+	case *f.target != "":
+		return "target " + *f.target
+	}
+	return "everything"
+}
+
+func (f *scopeFlags) args() []string {
+	switch {
+	case *f.policy != "":
+		return []string{"--policy", *f.policy}
+	case *f.target != "":
+		return []string{"--target", *f.target}
+	}
+	return nil
+}
+
 // pause is the kill switch.
 type pause struct {
-	daemon   daemonFlags
-	scope    scopeFlags
-	reason   *string
-	duration *time.Duration
+	daemon                       daemonFlags
+	scope                        scopeFlags
+	reason, duration, untilClock *string
 }
 
 func (c *pause) register(a *kingpin.Application) *kingpin.CmdClause {
@@ -92,41 +112,94 @@ func (c *pause) register(a *kingpin.Application) *kingpin.CmdClause {
 	c.daemon.register(cl)
 	c.scope.register(cl)
 	c.reason = cl.Flag("reason", "Why; recorded.").Required().String()
-	c.duration = cl.Flag("for", "End by itself after this long.").Duration()
+	c.duration = cl.Flag("for", "End by itself after this long, such as 90m or 1d.").PlaceHolder("DURATION").String()
+	c.untilClock = cl.Flag("until", "End by itself then: 06:30 (the next, local time), or 2026-01-31T06:30:00Z.").PlaceHolder("TIME").String()
 	return cl
 }
 
 func (c *pause) run(ctx context.Context, s streams) error {
+	now := time.Now()
+	until, err := pauseEnd(*c.duration, *c.untilClock, now)
+	if err != nil {
+		return usageError{err}
+	}
 	req := handlers.PauseRequest{Scope: c.scope.scope(), Reason: *c.reason}
-	if *c.duration > 0 {
-		until := time.Now().Add(*c.duration)
-		req.Until = &until
+	text := "until resumed: " + c.daemon.line(append([]string{"resume"}, c.scope.args()...)...)
+	if !until.IsZero() {
+		req.Until, text = &until, "until "+clock(until, now)
 	}
 	if err := c.daemon.post(ctx, "/api/v1/pause", req); err != nil {
 		return err
 	}
-	fmt.Fprintln(s.out, "paused")
+	fmt.Fprintln(s.out, "paused", c.scope.text(), text)
 	return nil
+}
+
+// pauseEnd is when a pause ends; zero: when somebody resumes. A pause that would end
+// at once is refused: it would look like one.
+func pauseEnd(duration, until string, now time.Time) (time.Time, error) {
+	switch {
+	case duration != "" && until != "":
+		return time.Time{}, errors.New("--for and --until exclude each other")
+	case duration != "":
+		d, err := model.ParseDuration(duration)
+		if err != nil || d <= 0 {
+			return time.Time{}, fmt.Errorf("--for %q: want a duration such as 90m or 1d", duration)
+		}
+		return now.Add(time.Duration(d)), nil
+	case until == "":
+		return time.Time{}, nil
+	}
+	if t, err := time.Parse(time.RFC3339, until); err == nil {
+		if !t.After(now) {
+			return time.Time{}, fmt.Errorf("--until %s is in the past", until)
+		}
+		return t, nil
+	}
+	t, err := time.ParseInLocation("15:04", until, now.Location())
+	if err != nil {
+		return time.Time{}, fmt.Errorf("--until %q: want 06:30 or 2026-01-31T06:30:00Z", until)
+	}
+	at := time.Date(now.Year(), now.Month(), now.Day(), t.Hour(), t.Minute(), 0, 0, now.Location())
+	if !at.After(now) {
+		at = at.AddDate(0, 0, 1)
+	}
+	return at, nil
 }
 
 // resume lifts a pause.
 type resume struct {
 	daemon daemonFlags
 	scope  scopeFlags
+	reason *string
 }
 
 func (c *resume) register(a *kingpin.Application) *kingpin.CmdClause {
 	cl := a.Command("resume", "Lift a pause. What waited is decided again, nothing is replayed.")
 	c.daemon.register(cl)
 	c.scope.register(cl)
+	c.reason = cl.Flag("reason", "Why; recorded.").String()
 	return cl
 }
 
 func (c *resume) run(ctx context.Context, s streams) error {
-	if err := c.daemon.post(ctx, "/api/v1/resume", c.scope.scope()); err != nil {
+	cl, err := c.daemon.client()
+	if err != nil {
 		return err
 	}
-	fmt.Fprintln(s.out, "resumed")
+	req := handlers.ResumeRequest{Scope: c.scope.scope(), Reason: *c.reason}
+	if err := cl.Do(ctx, "POST", "/api/v1/resume", req, nil); err != nil {
+		return err
+	}
+	fmt.Fprintln(s.out, "resumed", c.scope.text())
+	var st handlers.Status
+	if err := cl.Do(ctx, "GET", "/api/v1/status", nil, &st); err != nil {
+		return err
+	}
+	for _, p := range st.Pauses { // a pause of everything outlives the end of one policy's
+		still := scopeFlags{&p.Policy, &p.Target}
+		fmt.Fprintln(s.err, "still paused:", printable(still.text()), "-", c.daemon.line(append([]string{"resume"}, still.args()...)...))
+	}
 	return nil
 }
 
@@ -144,7 +217,7 @@ func (c *resumeHeld) register(a *kingpin.Application) *kingpin.CmdClause {
 }
 
 func (c *resumeHeld) run(ctx context.Context, s streams) error {
-	if err := c.daemon.post(ctx, "/api/v1/remediations/"+*c.id+"/resume", struct{}{}); err != nil {
+	if err := c.daemon.post(ctx, remediationPath(*c.id)+"/resume", struct{}{}); err != nil {
 		return err
 	}
 	fmt.Fprintln(s.out, "resumed", *c.id)
@@ -166,10 +239,7 @@ func (c *cancel) register(a *kingpin.Application) *kingpin.CmdClause {
 }
 
 func (c *cancel) run(ctx context.Context, s streams) error {
-	body := struct {
-		Reason string `json:"reason,omitempty"`
-	}{*c.reason}
-	if err := c.daemon.post(ctx, "/api/v1/remediations/"+*c.id+"/cancel", body); err != nil {
+	if err := c.daemon.post(ctx, remediationPath(*c.id)+"/cancel", reasonBody{*c.reason}); err != nil {
 		return err
 	}
 	fmt.Fprintln(s.out, "cancelled", *c.id)

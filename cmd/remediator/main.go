@@ -27,6 +27,13 @@ const (
 // errNo says that the answer is no; everything worth saying has been printed.
 var errNo = errors.New("no")
 
+// errUsage says that the command cannot be carried out as it was given; everything
+// worth saying has been printed.
+var errUsage = errors.New("usage")
+
+// usageError is a mistake in the arguments that kingpin could not find.
+type usageError struct{ error }
+
 // streams are where a command reads and writes.
 type streams struct {
 	in       io.Reader
@@ -44,7 +51,8 @@ type command interface {
 func commands() []command {
 	return []command{
 		&serve{}, &check{}, &plan{}, &auditExport{}, &auditVerify{}, &auditFollow{},
-		&status{}, &pause{}, &resume{}, &resumeHeld{}, &cancel{}, &health{},
+		&status{}, &runPolicy{}, &approve{}, &reject{}, &clearTarget{},
+		&pause{}, &resume{}, &resumeHeld{}, &cancel{}, &health{},
 	}
 }
 
@@ -88,15 +96,25 @@ func run(ctx context.Context, args []string, s streams) int {
 		fmt.Fprintf(s.err, "remediator: %v, try --help\n", err)
 		return exitUsage
 	}
-	switch err := byName[name].run(ctx, s); {
+	return ended(byName[name].run(ctx, s), s.err)
+}
+
+// ended is the exit code of a command, whose error is printed unless that was done.
+func ended(err error, w io.Writer) int {
+	switch {
 	case err == nil:
 		return exitFine
 	case errors.Is(err, errNo):
 		return exitNo
-	default:
-		fmt.Fprintf(s.err, "remediator: %v\n", err)
-		return exitNo
+	case errors.Is(err, errUsage):
+		return exitUsage
 	}
+	if wrong := (usageError{}); errors.As(err, &wrong) {
+		fmt.Fprintf(w, "remediator: %v, try --help\n", wrong)
+		return exitUsage
+	}
+	fmt.Fprintf(w, "remediator: %v\n", err)
+	return exitNo
 }
 
 // stdinFile stands for - among the arguments: kingpin takes that for an empty one.

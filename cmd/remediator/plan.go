@@ -14,6 +14,7 @@ import (
 
 	"github.com/stellarescrow/remediator/pkg/alert"
 	"github.com/stellarescrow/remediator/pkg/app"
+	"github.com/stellarescrow/remediator/pkg/audit"
 	"github.com/stellarescrow/remediator/pkg/config"
 	"github.com/stellarescrow/remediator/pkg/engine"
 )
@@ -162,28 +163,33 @@ func printPlan(w painter, planned []engine.Planned) {
 			fmt.Fprintf(w, "  (%s)", p.Runbook)
 		}
 		fmt.Fprintf(w, "\n  mode     %s\n", p.Mode)
-		fmt.Fprintf(w, "  verdict  %s  %s: %s\n", w.paint(verdictColour(p.Verdict), p.Verdict), p.Reason.Code, p.Reason.Text)
-		printGuards(w, p)
+		fmt.Fprintf(w, "  verdict  %s  %s: %s\n", w.paint(verdictColour(p.Verdict), p.Verdict), p.Reason.Code, printable(p.Reason.Text))
+		printGuards(w, p.Guards)
 		printChecks(w, p)
-		printSteps(w, p)
+		if p.Plan != nil {
+			printSteps(w, shown(p.Plan))
+		}
 	}
 }
 
-func printGuards(w painter, p engine.Planned) {
-	if len(p.Guards) > 0 {
-		fmt.Fprintln(w, "  guards")
+// printGuards prints one guard a line; those that refuse have a mark in front.
+func printGuards(w painter, guards []audit.Guard) {
+	if len(guards) == 0 {
+		return
 	}
-	for _, g := range p.Guards {
-		mark := w.paint(green, "pass")
+	fmt.Fprintln(w, "  guards")
+	width := 0
+	for _, g := range guards {
+		width = max(width, len(g.Name))
+	}
+	for _, g := range guards {
+		flag, mark, code := " ", w.paint(green, "pass"), ""
 		if g.Verdict != "execute" {
-			mark = w.paint(yellow, g.Verdict)
+			flag, mark, code = w.paint(yellow, "!"), w.paint(yellow, g.Verdict), " "+g.Code
 		}
-		fmt.Fprintf(w, "    %-12s %s", g.Name, mark)
-		if g.Verdict != "execute" {
-			fmt.Fprintf(w, " %s", g.Code)
-		}
+		fmt.Fprintf(w, "  %s %-*s %s%s", flag, width, g.Name, mark, code)
 		if g.Text != "" {
-			fmt.Fprintf(w, "  %s", g.Text)
+			fmt.Fprintf(w, "  %s", printable(g.Text))
 		}
 		fmt.Fprintln(w)
 	}
@@ -201,30 +207,69 @@ func printChecks(w painter, p engine.Planned) {
 		case !c.Result.OK:
 			mark = w.paint(yellow, "not ok")
 		}
-		fmt.Fprintf(w, "    %s %d %s  %s  %s\n", c.Phase, c.Step, w.paint(cyan, c.Uses), mark, c.Result.Text)
+		fmt.Fprintf(w, "    %s %d %s  %s  %s\n", c.Phase, c.Step, w.paint(cyan, c.Uses), mark, printable(c.Result.Text))
 	}
 }
 
-func printSteps(w painter, p engine.Planned) {
-	if p.Plan == nil || len(p.Plan.Steps) == 0 {
+// shownStep is a step of a plan as JSON has it: from `plan` here, or from a daemon
+// that may know more than this program.
+type shownStep struct {
+	engine.PlanStep
+	Refused  *audit.Reason `json:"refused"`  // a guard skips it
+	Approval bool          `json:"approval"` // a person is asked before it
+}
+
+// shownPlan is a plan for people. Raw stands for one in a form that is not known.
+type shownPlan struct {
+	Steps []shownStep `json:"steps"`
+	Hash  string      `json:"hash"`
+	Raw   string      `json:"-"`
+}
+
+func shown(p *engine.FullPlan) shownPlan {
+	out := shownPlan{Hash: p.Hash}
+	if b, err := json.Marshal(p); err == nil {
+		_ = json.Unmarshal(b, &out) // it is what Marshal wrote
+	}
+	return out
+}
+
+func printSteps(w painter, p shownPlan) {
+	if len(p.Steps) == 0 && p.Raw == "" {
 		return
 	}
-	fmt.Fprintf(w, "  plan     %s\n", w.paint(grey, "hash "+p.Plan.Hash))
-	for _, s := range p.Plan.Steps {
-		note := ""
-		if s.Conditional {
-			note = w.paint(yellow, " (conditional)")
+	fmt.Fprintf(w, "  plan     %s\n", w.paint(grey, "hash "+p.Hash))
+	if p.Raw != "" {
+		fmt.Fprintf(w, "    %s\n", p.Raw)
+	}
+	for _, s := range p.Steps {
+		printStep(w, s)
+	}
+}
+
+func printStep(w painter, s shownStep) {
+	note := ""
+	if s.Conditional {
+		note += w.paint(yellow, " (conditional)")
+	}
+	if s.Approval {
+		note += w.paint(yellow, " (needs approval)")
+	}
+	if s.Refused != nil {
+		note += w.paint(yellow, " (skipped)")
+	}
+	fmt.Fprintf(w, "    %d. %s%s  %s\n", s.Step, w.paint(cyan, s.Uses), note, printable(s.Text))
+	if s.Refused != nil {
+		fmt.Fprintf(w, "     %s %s: %s\n", w.paint(yellow, "!"), s.Refused.Code, printable(s.Refused.Text))
+	}
+	if s.Plan == nil {
+		if len(s.Targets) > 0 {
+			fmt.Fprintf(w, "       may touch %s\n", strings.Join(s.Targets, ", "))
 		}
-		fmt.Fprintf(w, "    %d. %s%s  %s\n", s.Step, w.paint(cyan, s.Uses), note, s.Text)
-		if s.Plan == nil {
-			if len(s.Targets) > 0 {
-				fmt.Fprintf(w, "       may touch %s\n", strings.Join(s.Targets, ", "))
-			}
-			continue
-		}
-		for _, o := range s.Plan.Objects {
-			fmt.Fprintf(w, "       %s %s %s\n", o.Kind, o.ID, o.Name)
-		}
+		return
+	}
+	for _, o := range s.Plan.Objects {
+		fmt.Fprintf(w, "       %s %s %s\n", o.Kind, printable(o.ID), printable(o.Name))
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/stellarescrow/remediator/pkg/handlers"
 	"github.com/stellarescrow/remediator/pkg/ledger"
 	"github.com/stellarescrow/remediator/pkg/policy"
+	"github.com/stellarescrow/remediator/pkg/upstream"
 )
 
 // watched are the upstreams, by name.
@@ -23,6 +24,23 @@ func (r *reader) watched() []handlers.Upstream {
 	list := r.upstreams()
 	slices.SortFunc(list, func(a, b handlers.Upstream) int { return strings.Compare(a.Name, b.Name) })
 	return list
+}
+
+// shownUpstreams is what a watch says, for people. One of which nothing is known yet
+// is unknown.
+func shownUpstreams(list []upstream.Status) []handlers.Upstream {
+	out := make([]handlers.Upstream, 0, len(list))
+	for _, u := range list {
+		c := u.Change
+		if c.State == "" {
+			c.State, c.Text = upstream.Unknown, "its page has not answered yet"
+		}
+		out = append(out, handlers.Upstream{
+			UpstreamLine: handlers.UpstreamLine{Name: u.Name, State: string(c.State), Impact: c.Impact, Since: c.Since, Text: c.Text},
+			Events:       c.Events, LastGood: u.LastGood, LastError: u.LastError, NextPoll: u.NextPoll,
+		})
+	}
+	return out
 }
 
 // Upstreams are the third parties that are watched.
@@ -44,7 +62,9 @@ func (r *reader) active() []handlers.Active {
 // awaiting are the remediations that ask a person for consent, oldest first.
 func (r *reader) awaiting(ctx context.Context) ([]handlers.Awaiting, error) {
 	var out []handlers.Awaiting
-	asking := func(rem *ledger.Remediation) bool { return rem.Approval != nil && rem.State == ledger.AwaitingApproval }
+	asking := func(rem *ledger.Remediation) bool {
+		return rem.Approval != nil && rem.Approval.Decided == "" && rem.State == ledger.AwaitingApproval
+	}
 	for _, rem := range r.ledger.Remediations(asking) {
 		one := handlers.Awaiting{ID: rem.ID, Policy: rem.Policy, Approval: approval(rem.Approval)}
 		newest := audit.Filter{Remediation: rem.ID, Types: []audit.Type{audit.ApprovalRequested}, Reverse: true, Limit: 1}
