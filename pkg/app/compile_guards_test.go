@@ -14,6 +14,7 @@ import (
 	"github.com/stellarescrow/remediator/pkg/config/configtest"
 	"github.com/stellarescrow/remediator/pkg/engine"
 	"github.com/stellarescrow/remediator/pkg/policy"
+	"github.com/stellarescrow/remediator/pkg/upstream"
 )
 
 // guardsOf compiles what guards need, without the rest of a configuration.
@@ -68,11 +69,13 @@ func TestGuards_Guardrails(t *testing.T) {
 	}{
 		"a service is guarded on every engine that declares it": {
 			"services: [indexer], actions: [docker.restart]",
-			[]string{"docker:local/indexer", "docker:other/indexer"}, []string{"docker.restart"},
+			[]string{"docker:local/indexer", "docker:other/indexer"},
+			[]string{"docker.restart"},
 		},
 		"targets are as given, once": {
 			`services: [indexer], targets: ["docker:other/indexer", "http:pager"]`,
-			[]string{"docker:other/indexer", "http:pager", "docker:local/indexer"}, nil,
+			[]string{"docker:other/indexer", "http:pager", "docker:local/indexer"},
+			nil,
 		},
 		"actions alone are guarded on every target": {"actions: [docker.prune]", all, []string{"docker.prune"}},
 	} {
@@ -98,6 +101,32 @@ func TestGuards_FlapStormAndBlastRadius(t *testing.T) {
 	require.Zero(t, snap.Flap.Changes)
 	require.Equal(t, policy.Storm{Episodes: 9, Within: time.Minute, Clear: time.Hour}, snap.Storm)
 	require.Equal(t, 7, snap.MaxUnhealthy)
+}
+
+func TestUpstreamConfigs_TakeEveryKey(t *testing.T) {
+	require.Equal(t, []upstream.Config{
+		{
+			Name: "stellar", URL: "https://status.stellar.org", MinImpact: "minor", Maintenance: true,
+			Interval: 30 * time.Second, StaleAfter: 3 * time.Minute, IgnoreMonitoringAfter: time.Hour,
+			ResumeAfter: 10 * time.Minute, MaxSuppression: 6 * time.Hour,
+		},
+		{
+			Name: "cloud", URL: "http://127.0.0.1:1/x", Components: []string{"A", "B/C"}, MinImpact: "major",
+			Interval: 7 * time.Second, StaleAfter: 15 * time.Second, IgnoreMonitoringAfter: 2 * time.Minute,
+			UnknownAllows: true, ResumeAfter: 4 * time.Minute, MaxSuppression: 5 * time.Minute,
+		},
+	}, upstreamConfigs(loadText(t, twoEngines+`- name: cloud
+  statuspage: http://127.0.0.1:1/x
+  components: [A, B/C]
+  min_impact: major
+  maintenance: false
+  interval: 7s
+  stale_after: 15s
+  unknown: allow
+  ignore_monitoring_after: 2m
+  resume_after: 4m
+  max_suppression: 5m
+`)))
 }
 
 // The list of kinds that are still to come is kept by hand: a kind that is built

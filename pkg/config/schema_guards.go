@@ -8,6 +8,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/stellarescrow/remediator/pkg/strictyaml"
+	"github.com/stellarescrow/remediator/pkg/upstream"
 )
 
 // Guards are values of guards that defaults and policies share. A nil field was not
@@ -110,9 +111,10 @@ const (
 func (u *Upstream) UnmarshalYAML(unmarshal func(any) error) error {
 	type plain Upstream
 	*u = Upstream{
-		MinImpact: "minor", Maintenance: true, Unknown: UnknownSuppress,
-		Interval: Duration(30 * time.Second), StaleAfter: Duration(3 * time.Minute),
-		IgnoreMonitoringAfter: Duration(time.Hour), ResumeAfter: Duration(10 * time.Minute), MaxSuppression: Duration(6 * time.Hour),
+		MinImpact: upstream.DefaultMinImpact, Maintenance: upstream.DefaultMaintenance, Unknown: UnknownSuppress,
+		Interval: Duration(upstream.DefaultInterval), StaleAfter: Duration(upstream.DefaultStaleAfter),
+		IgnoreMonitoringAfter: Duration(upstream.DefaultIgnoreMonitoringAfter),
+		ResumeAfter:           Duration(upstream.DefaultResumeAfter), MaxSuppression: Duration(upstream.DefaultMaxSuppression),
 	}
 	return unmarshal((*plain)(u))
 }

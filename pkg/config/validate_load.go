@@ -44,7 +44,7 @@ func (v *validator) several(path string, at *yaml.Node, n, def int) bool {
 	return n != 0
 }
 
-func (v *validator) window(path string, n *yaml.Node, within, clear Duration) {
+func (v *validator) window(path string, n *yaml.Node, within, quiet Duration) {
 	v.positive(path+".within", value(n, "within"), &within, "write the length of the window, such as 1m")
-	v.positive(path+".clear", value(n, "clear"), &clear, "write how long it must be quiet, such as 15m")
+	v.positive(path+".clear", value(n, "clear"), &quiet, "write how long it must be quiet, such as 15m")
 }

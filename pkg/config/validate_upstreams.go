@@ -8,6 +8,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/stellarescrow/remediator/pkg/strictyaml"
+	"github.com/stellarescrow/remediator/pkg/upstream"
 )
 
 // minInterval between two looks at a status page: pages answer 429 to who asks more.
@@ -24,7 +25,7 @@ func (v *validator) upstreams() {
 		v.named("upstream", entry, u.Name, seen)
 		v.statusPage(path+".statuspage", entry, u.StatusPage)
 		v.components(path, entry, u.Components)
-		v.oneOf(path+".min_impact", entry, "min_impact", u.MinImpact, "minor", "major", "critical")
+		v.oneOf(path+".min_impact", entry, "min_impact", u.MinImpact, upstream.ImpactMinor, upstream.ImpactMajor, upstream.ImpactCritical)
 		v.oneOf(path+".unknown", entry, "unknown", u.Unknown, UnknownSuppress, UnknownAllow)
 		v.looking(path, entry, u)
 		v.positive(path+".max_suppression", value(entry, "max_suppression"), &u.MaxSuppression, "people are told after that time; write 6h for the default")

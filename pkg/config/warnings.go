@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/stellarescrow/remediator/pkg/policy"
+	"github.com/stellarescrow/remediator/pkg/upstream"
 )
 
 // Warnings are sentences about what is allowed but probably not meant.
@@ -48,12 +49,13 @@ func (c *Config) uses(name string) bool {
 			return true
 		}
 	}
+	impacts := []string{upstream.ImpactNone, upstream.ImpactMaintenance, upstream.ImpactMinor, upstream.ImpactMajor, upstream.ImpactCritical}
 	for i := range c.Policies {
 		p := &c.Policies[i]
 		if p.Guards.SuppressWhile.Settings().Upstream == name {
 			return true
 		}
-		for _, impact := range []string{"minor", "major", "critical", "maintenance", "none", ""} {
+		for _, impact := range impacts {
 			if c.Policy(p).Matches(map[string]string{"alertname": "UpstreamIncident", "upstream": name, "impact": impact}) {
 				return true
 			}
