@@ -64,6 +64,8 @@ type Episode struct {
 	Decided map[string]Decided
 	// Escalated names the policies for which people were told.
 	Escalated map[string]bool
+
+	own bool // an alert of remediator itself
 }
 
 // Decided is the last recorded decision on an episode for a policy.
@@ -106,7 +108,7 @@ func (l *Ledger) openLocked(r *audit.Record, d AlertData) *Episode {
 // seen takes an alert over as last seen; its start is the earliest known.
 func (e *Episode) seen(a alert.Alert) {
 	start := e.Alert.StartsAt
-	e.Alert = a
+	e.Alert, e.own = a, a.Labels["source"] == "remediator"
 	if !start.IsZero() && start.Before(a.StartsAt) {
 		e.Alert.StartsAt = start
 	}

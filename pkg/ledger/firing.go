@@ -23,7 +23,7 @@ func (v View) FiringWhere(except string, match func(labels map[string]string) bo
 	defer v.l.mu.RUnlock()
 	var best *Episode
 	for _, e := range v.l.open {
-		if e.ID == except || own(e.Alert.Labels) || best != nil && !e.before(best) {
+		if e.ID == except || e.own || best != nil && !e.before(best) {
 			continue
 		}
 		if match(e.Alert.Labels) {
@@ -35,8 +35,6 @@ func (v View) FiringWhere(except string, match func(labels map[string]string) bo
 	}
 	return best.copy(), true
 }
-
-func own(labels map[string]string) bool { return labels["source"] == "remediator" }
 
 // before says whether an episode started before another; equal ones go by id.
 func (e *Episode) before(o *Episode) bool {

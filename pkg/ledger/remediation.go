@@ -216,7 +216,9 @@ func (l *Ledger) remediationLocked(r *audit.Record) {
 	}
 	switch r.Type {
 	case audit.RemediationHeld:
-		rem.State, rem.Reason = Held, r.Reason
+		if rem.State != Closed { // an end is an end
+			rem.State, rem.Reason = Held, r.Reason
+		}
 	case audit.RemediationVerified:
 		rem.Verified = true
 	case audit.RemediationEffect:

@@ -37,6 +37,37 @@ func TestView_EffectsCountARemediationOnceByItsLastEnd(t *testing.T) {
 	require.False(t, v.HadEffect("r-2"))
 }
 
+func TestView_AnEffectCountsForEachOfItsTargets(t *testing.T) {
+	const b = "docker:local/b"
+	h := newHistory()
+	h.firing(at(0), "e-1", "fp", at(0), ledger.CauseWebhook)
+	h.decided(at(0), "e-1", "P", "r-1", "allowed", ledger.Live, target, b)
+	h.intent(at(0), "r-1", target, b, target)
+	h.finished(at(1*minute), "r-1", "P", target, 0, false) // the result need not name them again
+	h.closed(at(2*minute), "r-1", "succeeded", ledger.Live, ledger.ClosedData{})
+
+	v := h.l.View(ledger.Live)
+	for _, tgt := range []string{target, b, ""} {
+		require.Equal(t, []time.Time{at(1 * minute)}, v.Effects(tgt, "", at(0)), tgt)
+		last, ok := v.LastEffect(tgt, "")
+		require.True(t, ok, tgt)
+		require.Equal(t, at(1*minute), last.Time, tgt)
+	}
+	for _, tgt := range []string{target, b} {
+		_, ok := v.LastSuccess("P", tgt, "")
+		require.True(t, ok, tgt)
+	}
+	require.Equal(t, 1, v.Attempts("P", "e-1", ""))
+	rem, _ := h.l.Remediation("r-1")
+	require.Equal(t, target, rem.Intents[0].Target)
+	require.Equal(t, []string{target, b}, rem.Intents[0].Targets)
+
+	h.decided(at(10*minute), "e-1", "P", "r-2", "allowed", ledger.Live, target, b)
+	h.intent(at(10*minute), "r-2", target, b)
+	h.finished(at(11*minute), "r-2", "P", target, 0, true)
+	require.Empty(t, v.Effects(b, "", at(2*minute)), "a cancelled one never happened, on none of them")
+}
+
 func TestView_CancelledIntentNeverHappened(t *testing.T) {
 	h := newHistory()
 	h.firing(at(0), "e-1", "fp", at(0), ledger.CauseWebhook)
