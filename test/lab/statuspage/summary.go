@@ -67,7 +67,11 @@ func summary(s Scene, changed, started time.Time) object {
 	}
 	if s.Maintenance != "" && s.Maintenance != "completed" {
 		m := incident("mnt-1", s.Maintenance, "maintenance", changed, changed, concerned)
-		m["scheduled_for"], m["scheduled_until"] = stamp(changed), stamp(changed.Add(time.Hour))
+		from := changed
+		if s.Maintenance == "scheduled" {
+			from = changed.Add(24 * time.Hour) // announced ahead
+		}
+		m["scheduled_for"], m["scheduled_until"] = stamp(from), stamp(from.Add(time.Hour))
 		maintenances = append(maintenances, m)
 	}
 	return object{
