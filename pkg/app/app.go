@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -57,7 +58,8 @@ type App struct {
 	metrics *metrics.Metrics
 	server  *handlers.Server
 
-	reloading sync.Mutex // one reload at a time; guards file and built
+	reloading sync.Mutex            // one reload at a time; guards file and built
+	inForce   atomic.Pointer[Built] // built, for readers
 	stops     []func(context.Context) error
 }
 
@@ -80,6 +82,7 @@ func (a *App) start(ctx context.Context) error {
 	if a.built, err = Build(ctx, a.file, a.opts.DryRun); err != nil {
 		return err
 	}
+	a.inForce.Store(a.built)
 	a.later(func(context.Context) error { return a.built.Close() })
 	for _, w := range a.file.Warnings() {
 		a.log.Warn(w)
@@ -95,15 +98,19 @@ func (a *App) start(ctx context.Context) error {
 		Version: Version(), Boundary: a.opts.Boundary, Now: a.opts.Now,
 	})
 	a.reader = &reader{log: a.journal, ledger: a.ledger, engine: a.engine, started: time.Now()}
+	a.reader.upstreams = func() []handlers.Upstream { return a.running().upstreams.shown() }
 	a.reader.loaded.Store(&loaded{at: time.Now()})
 	a.metrics.Loaded(true, a.built.Snapshot.Hash, string(a.built.Snapshot.Mode), time.Now())
 	if err := a.buildServer(registry); err != nil {
 		return err
 	}
+	watch := a.built.upstreams.follow(a.ledger, a.tellUpstream, a.hooks())
 	if err := a.engine.Start(ctx); err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
 	a.later(a.engine.Stop)
+	watch.Start(context.WithoutCancel(ctx))
+	a.later(func(context.Context) error { a.built.upstreams.watch.Load().Stop(); return nil })
 	a.log.Info("started", zap.String("version", Version()), zap.String("mode", string(a.built.Snapshot.Mode)),
 		zap.String("config", a.file.Hash()), zap.Int("policies", len(a.built.Snapshot.Runbooks)),
 		zap.String("replica", a.journal.Replica()), zap.Uint64("head_seq", a.journal.Head().Seq), zap.String("head_hash", a.journal.Head().Hash))
@@ -216,13 +223,16 @@ func (a *App) reload(ctx context.Context, actor string) error {
 	if err != nil {
 		return errors.Join(err, built.Close())
 	}
+	back := a.swapUpstreams(ctx, a.built, built)
 	// Where the caller gave up in the middle, the engine may have swapped all the same.
 	if err := a.engine.Reload(ctx, built.Snapshot, actor); err != nil && a.engine.Snapshot() != built.Snapshot {
+		back()
 		return errors.Join(err, built.Close())
 	}
 	a.server.SwapAccess(guard)
 	old := a.built
 	a.file, a.built = file, built
+	a.inForce.Store(built)
 	// This ends idle connections only: running remediations may still use the old
 	// clients.
 	if err := old.Close(); err != nil {
@@ -249,6 +259,9 @@ func pinned(old, young config.Config) error {
 	slices.Sort(changed)
 	return fmt.Errorf("%s changed: restart remediator for that, or put it back", strings.Join(changed, ", "))
 }
+
+// running is what is in force.
+func (a *App) running() *Built { return a.inForce.Load() }
 
 // Addr is where the daemon listens.
 func (a *App) Addr() string { return a.server.Addr().String() }

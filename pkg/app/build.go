@@ -30,8 +30,9 @@ import (
 
 // Built is everything that a configuration leads to.
 type Built struct {
-	Snapshot *engine.Snapshot
-	engines  *docker.Engines
+	Snapshot  *engine.Snapshot
+	engines   *docker.Engines
+	upstreams *upstreams
 }
 
 // Close closes clients.
@@ -53,10 +54,17 @@ func Build(ctx context.Context, f *config.File, forceDry bool) (*Built, error) {
 		engines.Close()
 		return nil, err
 	}
+	ups, err := newUpstreams(f)
+	if err != nil {
+		return nil, errors.Join(err, engines.Close())
+	}
+	if len(ups.configs) > 0 {
+		snap.Upstreams = ups
+	}
 	ask, cancel := context.WithTimeout(ctx, selfBudget)
 	defer cancel()
 	_ = snap.Self.Learn(ask) // else it is asked again before every effect
-	return &Built{Snapshot: snap, engines: engines}, nil
+	return &Built{Snapshot: snap, engines: engines, upstreams: ups}, nil
 }
 
 func dockerConfigs(f *config.File) []docker.Config {
@@ -95,6 +103,7 @@ func compile(f *config.File, engines *docker.Engines, forceDry bool) (*engine.Sn
 		snap.Runbooks[rb.Policy.Name] = rb
 		policies = append(policies, rb.Policy)
 	}
+	c.guards(f, engines, snap)
 	if err := f.Report(c.found); err != nil {
 		return nil, err
 	}
@@ -189,6 +198,7 @@ func Plan(ctx context.Context, f *config.File, n *alert.Notification, received t
 			return nil, fmt.Errorf("history: %w", err)
 		}
 	}
+	built.upstreams.askOnce(ctx, history)
 	e := engine.New(engine.Options{Ledger: history, Snapshot: built.Snapshot, Logger: zap.NewNop()})
 	return e.Plan(ctx, n, received)
 }
