@@ -3,7 +3,12 @@
 // a technology (pkg/actions/docker) fills it in, guards read it.
 package services
 
-import "time"
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+)
 
 // State of a service: the worst of its containers.
 type State string
@@ -105,3 +110,37 @@ func (w World) Get(target string) Service {
 
 // At is when the services were looked at.
 func (w World) At() time.Time { return w.at }
+
+// All are the services, by target.
+func (w World) All() []Service {
+	return slices.SortedFunc(maps.Values(w.services), func(a, b Service) int { return cmp.Compare(a.Target, b.Target) })
+}
+
+// Need says that one service depends on another.
+type Need struct {
+	By         string // what depends
+	Dependency        // on what, and in which condition
+}
+
+// Needs are the dependencies that lead away from a target, direct ones first, then
+// theirs, each once. A service that several others need is there once for each of
+// them: their conditions may differ. The target itself is never among them, whatever
+// circle leads back to it.
+func (w World) Needs(target string) []Need {
+	var out []Need
+	seen := map[string]bool{target: true}
+	for queue := []string{target}; len(queue) > 0; queue = queue[1:] {
+		for _, d := range w.services[queue[0]].DependsOn {
+			n := Need{By: queue[0], Dependency: d}
+			if d.Target == target || slices.Contains(out, n) {
+				continue
+			}
+			out = append(out, n)
+			if !seen[d.Target] {
+				seen[d.Target] = true
+				queue = append(queue, d.Target)
+			}
+		}
+	}
+	return out
+}
