@@ -231,12 +231,12 @@ func (w *watcher) take(ctx context.Context, l look) {
 	if ctx.Err() != nil {
 		return // see settle
 	}
-	next := w.next(l.err)
+	next := time.Now().Add(w.next(l.err))
 	if c, changed := w.feed(l); changed && !w.tell(ctx, c) {
 		return
 	}
-	w.show(time.Now().Add(next))
-	w.poll.Reset(next)
+	w.show(next)
+	w.poll.Reset(time.Until(next)) // at once, where telling took long
 	for _, reply := range w.waiting {
 		close(reply)
 	}
