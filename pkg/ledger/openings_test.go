@@ -18,7 +18,9 @@ func TestView_OpeningsCountWhatOpensAndReopens(t *testing.T) {
 	h.firing(at(0), "e-1", "fp", at(0), ledger.CauseWebhook)
 	h.firing(at(1*minute), "e-1", "fp", at(0), ledger.CauseReconciled) // open already
 	h.firing(at(2*minute), "e-1", "fp", at(-minute), ledger.CauseMoved)
+	h.firing(at(2*minute), "e-0", "moved", at(-minute), ledger.CauseMoved)
 	require.Equal(t, []time.Time{at(0)}, v.Openings("fp"))
+	require.Empty(t, v.Openings("moved"))
 
 	h.resolved(at(3*minute), "e-1", "fp", at(0), at(3*minute), ledger.CauseAbsent)
 	h.firing(at(4*minute), "e-1", "fp", at(0), ledger.CauseReconciled) // reopened

@@ -100,6 +100,25 @@ func TestStreak_PendingIsTheOneOpenedLast(t *testing.T) {
 	require.Equal(t, "r-2", streak(h).Pending)
 }
 
+func TestStreak_WhatEndsWellAfterAFailureIsATrialOnlyIfItBeganAfterIt(t *testing.T) {
+	h := newHistory()
+	h.decided(at(0), "e-1", "P", "r-1", "allowed", ledger.Live, target)
+	h.started(at(0), "r-1", "P", target, 0)
+	h.worked(at(1*minute), "e-2", "P", "r-2", "docker:local/b", "failed")
+	h.closed(at(5*minute), "r-1", "succeeded", ledger.Live, ledger.ClosedData{})
+	require.Equal(t, ledger.Streak{Failures: 1, Last: at(3 * minute)}, streak(h))
+	h.effect(at(6*minute), "r-1", "effective")
+	require.Equal(t, ledger.Streak{Last: at(3 * minute)}, streak(h), "its result counts all the same")
+}
+
+func TestStreak_TheFirstResultStands(t *testing.T) {
+	h := newHistory()
+	h.worked(at(0), "e-1", "P", "r-1", target, "succeeded")
+	h.effect(at(10*minute), "r-1", "unknown")
+	h.effect(at(20*minute), "r-1", "ineffective")
+	require.Zero(t, streak(h))
+}
+
 func TestStreak_SurvivesAClockSetBack(t *testing.T) {
 	h := newHistory()
 	h.worked(at(1000*time.Hour), "e-1", "P", "r-1", target, "failed") // the clock was wrong
