@@ -10,8 +10,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/stellarescrow/remediator/pkg/engine"
-	"github.com/stellarescrow/remediator/pkg/policy"
 	"github.com/stellarescrow/remediator/pkg/upstream"
 )
 
@@ -360,36 +358,5 @@ func TestWatch_NeverAsksWithoutPause(t *testing.T) {
 		w.Stop()
 		require.LessOrEqual(t, p.count(), 3)
 		require.Equal(t, upstream.DefaultStaleAfter, w.Configs()[0].StaleAfter)
-	})
-}
-
-// source is what pkg/app hands to the engine: pkg/policy reaches pkg/upstream
-// through the ledger, so that Watch itself cannot know policy.Upstream.
-type source struct{ *upstream.Watch }
-
-var _ engine.UpstreamSource = source{}
-
-func (s source) Upstreams() map[string]policy.Upstream {
-	out := map[string]policy.Upstream{}
-	for _, c := range s.Configs() {
-		out[c.Name] = policy.Upstream{
-			Name: c.Name, StaleAfter: c.StaleAfter, UnknownAllows: c.UnknownAllows, ResumeAfter: c.ResumeAfter,
-			MaxSuppression: c.MaxSuppression, LastGood: s.LastGood(c.Name),
-		}
-	}
-	return out
-}
-
-func TestWatch_GivesWhatTheEngineNeeds(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		p, j := &page{answer: report()}, &journal{}
-		w := source{watch(j, config(), p, nil)}
-		w.Start(t.Context())
-		sleep(2 * time.Second)
-		w.Stop()
-		got := w.Upstreams()["stellar"]
-		require.Equal(t, 10*time.Minute, got.ResumeAfter)
-		require.WithinDuration(t, time.Now(), got.LastGood, 2*time.Second)
 	})
 }

@@ -76,8 +76,7 @@ func (p *Page) get(ctx context.Context) (body []byte, etag string, err error) {
 	}
 	resp, err := p.http.Do(req)
 	if err != nil {
-		var ue *url.Error
-		if errors.As(err, &ue) {
+		if ue, ok := errors.AsType[*url.Error](err); ok {
 			err = ue.Err // it repeats the address
 		}
 		return nil, "", err
@@ -98,16 +97,16 @@ func (p *Page) get(ctx context.Context) (body []byte, etag string, err error) {
 
 // status of an answer: nil for a page.
 func status(resp *http.Response) error {
-	switch code := resp.StatusCode; {
-	case code == http.StatusOK:
+	switch resp.StatusCode {
+	case http.StatusOK:
 		return nil
-	case code == http.StatusNotModified:
+	case http.StatusNotModified:
 		return errUnchanged
-	case code == http.StatusUnauthorized || code == http.StatusForbidden:
+	case http.StatusUnauthorized, http.StatusForbidden:
 		return fmt.Errorf("answered %s: %s", resp.Status, gone)
-	case code == http.StatusNotFound:
+	case http.StatusNotFound:
 		return fmt.Errorf("answered %s: is it an Atlassian Statuspage?", resp.Status)
-	case code == http.StatusTooManyRequests:
+	case http.StatusTooManyRequests:
 		return fmt.Errorf("answered %s: a longer interval is needed", resp.Status)
 	default:
 		return fmt.Errorf("answered %s", resp.Status)
