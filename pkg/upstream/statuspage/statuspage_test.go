@@ -352,3 +352,22 @@ func TestNew_RefusesWhatIsNoAddress(t *testing.T) {
 		require.NotContains(t, err.Error(), "hunter2")
 	}
 }
+
+// The page as the Tracker sees it: an indicator that flaps is one trouble.
+func TestPage_AnIndicatorThatFlapsIsOneTrouble(t *testing.T) {
+	t.Parallel()
+	indicator := "none"
+	p := source(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		altered(t, lab.Scene{}, func(o object) { o["status"] = object{"indicator": indicator} }).ServeHTTP(w, r)
+	}), config())
+	tracker := upstream.NewTracker(config(), start, nil)
+	var states []upstream.State
+	for i, word := range []string{"none", "minor", "none", "minor", "none", "minor", "none", "none", "none"} {
+		indicator = word
+		now := start.Add(time.Duration(i) * 30 * time.Second)
+		if c, changed := tracker.Report(now, upstream.Report{Events: look(t, p, now)}); changed {
+			states = append(states, c.State)
+		}
+	}
+	require.Equal(t, []upstream.State{upstream.Operational, upstream.Incident, upstream.Operational}, states)
+}
