@@ -54,13 +54,9 @@ func (c *compiler) guardrails(f *config.File, engines *docker.Engines) []policy.
 	return out
 }
 
-// guarded are the targets of a guardrail: those it lists, its services on every
-// engine that declares them, and all where it names neither, so that a guardrail of
-// actions alone is never read as one of nothing.
+// guarded are the targets of a guardrail: those it lists, and its services on every
+// engine that declares them. None where it names neither: it is about any.
 func guarded(g *config.Guardrail, all []string) []string {
-	if len(g.Targets)+len(g.Services) == 0 {
-		return slices.Clone(all)
-	}
 	out := slices.Clone(g.Targets)
 	for _, t := range all {
 		engineName, service, ok := strings.Cut(t, "/")

@@ -42,13 +42,13 @@ func (v *validator) policyGuards(path string, entry *yaml.Node, p *Policy) {
 	v.minimumAge(path+".for", value(n, "for"), p)
 }
 
-// minimumAge refuses a `for` that no episode could live through.
+// minimumAge refuses a `for` that would mean nothing, or never be over in time.
 func (v *validator) minimumAge(path string, at *yaml.Node, p *Policy) {
 	if p.Guards.For == nil || *p.Guards.For == 0 {
 		return
 	}
 	if p.Manual {
-		v.at(at, "remove it", "%s: a policy that a person starts would never be old enough", path)
+		v.at(at, "remove it", "%s: a policy that a person starts (manual: true) has no alert that could be too young", path)
 	}
 	if age := pick(p.Guards.MaxAlertAge, v.c.Defaults.MaxAlertAge); p.On == policy.OnResolved && *p.Guards.For >= age {
 		v.at(at, "shorten it, or raise guards.max_alert_age", "%s %s is no shorter than max_alert_age, %s, up to which a resolution is acted upon", path, strictyaml.Shown(at), age)

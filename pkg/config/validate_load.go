@@ -15,9 +15,9 @@ func (v *validator) blastRadius() {
 		at := value(n, "max_concurrent")
 		v.at(at, "write 1 or more; to stop everything, pause remediator", "blast_radius.max_concurrent must be at least 1, not %s", strictyaml.Shown(at))
 	}
-	if v.c.BlastRadius.MaxUnhealthy < 1 {
+	if v.c.BlastRadius.MaxUnhealthy < 0 {
 		at := value(n, "max_unhealthy")
-		v.at(at, "write 1 or more; to stop everything, pause remediator", "blast_radius.max_unhealthy must be at least 1, not %s", strictyaml.Shown(at))
+		v.at(at, "write 3 for the default; 0 allows nothing while anything else is unhealthy", "blast_radius.max_unhealthy must not be negative, got %s", strictyaml.Shown(at))
 	}
 }
 
