@@ -31,16 +31,6 @@ func guardsOf(t *testing.T, f *config.File) (*engine.Snapshot, *compiler, error)
 	return snap, c, f.Report(c.found)
 }
 
-func TestGuards_RefusesEveryMistakeWithItsPlaceAndFix(t *testing.T) {
-	n := configtest.Mistakes(t, "testdata/guardrails", func(path string, env func(string) (string, bool)) error {
-		f, err := config.Load(path, config.Options{Env: env})
-		require.NoError(t, err, "this belongs to the cases of pkg/config")
-		_, _, err = guardsOf(t, f)
-		return err
-	})
-	require.GreaterOrEqual(t, n, 8)
-}
-
 func loadText(t *testing.T, text string) *config.File {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "config.yaml")
