@@ -252,8 +252,8 @@ func (r *run) guardEffect(st *Step, p actions.Plan) policy.Decision {
 	if d := policy.DecideHold(in); d.Verdict != policy.Execute {
 		return d
 	}
-	in.Targets = slices.DeleteFunc(slices.Clone(p.Targets), func(t string) bool { return r.touched[t] })
-	return policy.DecideAfterFirst(in)
+	untouched := slices.DeleteFunc(slices.Clone(p.Targets), func(t string) bool { return r.touched[t] })
+	return policy.DecideAfterFirst(in, untouched)
 }
 
 // inputFor gathers in the loop what guards of the run's effects may depend on; nil

@@ -42,7 +42,8 @@ func TestGuards_PagesSayWhenTheyAreAsked(t *testing.T) {
 		"At the decision":                      policy.Guards,
 		"Before the first effect":              policy.EffectGuards,
 		"Before a later effect, holding":       policy.Holding,
-		"Before a later effect, on new target": policy.AfterFirst,
+		"Before a later effect, on any target": policy.AlwaysAfterFirst,
+		"Before a later effect, on new target": policy.UntouchedAfterFirst,
 	}
 	for _, g := range policy.Guards {
 		page, err := os.ReadFile(filepath.Join(docs, g.Name()+".md"))

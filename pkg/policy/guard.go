@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -27,24 +28,59 @@ var Guards = []Guard{
 	ResolvedAlert{},
 	Duplicate{},
 	Stale{},
+	For{},
+	TimeInterval{},
+	PolicySuppressWhile{},
+	Guardrails{},
+	Dependency{},
+	Quarantine{},
+	HumanOverride{},
 	TargetBusy{},
 	Settle{},
 	Cooldown{},
 	Attempts{},
 	Limits{},
+	Flapping{},
+	BreakerOpen{},
+	BlastRadius{},
+	StormBrake{},
+	PolicyApproval{},
 }
 
 // EffectGuards are asked again for an effect's resolved target right before its
-// intent. After the remediation's first effect only AfterFirst of them are.
-var EffectGuards = []Guard{Paused{}, Self{}, ModeMark{}, ResolvedAlert{}, Settle{}, Cooldown{}, Limits{}}
+// intent: all whose answer may have changed since the decision and that concern the
+// policy or the target. After the remediation's first effect only AlwaysAfterFirst
+// and UntouchedAfterFirst are.
+var EffectGuards = []Guard{
+	Paused{},
+	Self{},
+	ModeMark{},
+	ResolvedAlert{},
+	TimeInterval{},
+	PolicySuppressWhile{},
+	Guardrails{},
+	Dependency{},
+	Quarantine{},
+	HumanOverride{},
+	Settle{},
+	Cooldown{},
+	Limits{},
+	PolicyApproval{},
+}
 
 // Holding guards stop the next effect of a remediation that has begun by holding
 // it, whatever the step's on_refused says.
 var Holding = []Guard{Paused{}, ModeMark{}}
 
-// AfterFirst are the target guards that follow on_refused after the first effect,
-// for targets that the remediation has not touched.
-var AfterFirst = []Guard{Self{}, Settle{}, Cooldown{}, Limits{}}
+// AlwaysAfterFirst are the guards that follow on_refused after the first effect, for
+// every target, also one that the remediation has touched: what they look at is not
+// of its own making.
+var AlwaysAfterFirst = []Guard{Self{}, Guardrails{}, Dependency{}, Quarantine{}, HumanOverride{}}
+
+// UntouchedAfterFirst are those that follow on_refused after the first effect for
+// targets that the remediation has not touched yet: a second effect on a target
+// belongs to the first.
+var UntouchedAfterFirst = []Guard{Settle{}, Cooldown{}, Limits{}}
 
 // Active is a remediation that is queued, running or held.
 type Active struct {
@@ -125,28 +161,66 @@ func DecideEffect(in *Input) Decision { return ask(EffectGuards, in) }
 // DecideHold asks what may hold a remediation that has begun.
 func DecideHold(in *Input) Decision { return ask(Holding, in) }
 
-// DecideAfterFirst asks the target guards for a target that a remediation which
-// has begun touches for the first time.
-func DecideAfterFirst(in *Input) Decision { return ask(AfterFirst, in) }
+// DecideAfterFirst asks what a remediation that has begun is asked before its next
+// effect: AlwaysAfterFirst about all targets of it, UntouchedAfterFirst about those
+// that the remediation has not touched yet.
+func DecideAfterFirst(in *Input, untouched []string) Decision {
+	fresh := *in
+	fresh.Targets = untouched
+	return conclude(in, append(answers(AlwaysAfterFirst, in), answers(UntouchedAfterFirst, &fresh)...))
+}
 
-func ask(guards []Guard, in *Input) Decision {
-	d := Decision{Verdict: Execute, Code: CodeAllowed, Text: "all guards allow it"}
+// DecideGuardrails asks the guardrails alone, for the effects of all steps that will
+// run: before the first of them, so that nothing is left half done.
+func DecideGuardrails(in *Input) Decision { return ask([]Guard{Guardrails{}}, in) }
+
+func ask(guards []Guard, in *Input) Decision { return conclude(in, answers(guards, in)) }
+
+func answers(guards []Guard, in *Input) []Answer {
+	out := make([]Answer, 0, len(guards))
 	for _, g := range guards {
 		a := g.Evaluate(in)
+		if who, ok := in.Approved[g.Name()]; ok && a.Code == CodeApproval {
+			a = Answer{Text: "approved by " + who}
+		}
 		a.Guard = g.Name()
 		if a.Code == "" {
 			a.Code = CodeAllowed
 		}
-		d.Answers = append(d.Answers, a)
-		if a.Allows() || d.Guard != "" {
-			continue
-		}
-		d.Verdict, d.Code, d.Text, d.Until, d.Guard = VerdictOf(a.Code), a.Code, a.Text, a.Until, a.Guard
+		out = append(out, a)
+	}
+	return out
+}
+
+// conclude makes a decision of answers: the first refusal, and a question to a
+// person only where nothing refuses (design §5, order of guards).
+func conclude(in *Input, list []Answer) Decision {
+	d := Decision{Verdict: Execute, Code: CodeAllowed, Text: "all guards allow it", Answers: list}
+	if a := firmest(list...); !a.Allows() {
+		d.Verdict, d.Code, d.Text, d.Guard = VerdictOf(a.Code), a.Code, a.Text, a.Guard
+		d.Until, d.TellAt = a.Until, a.TellAt
 	}
 	if d.Code == CodeJoined || d.Code == CodeDuplicate {
 		d.Join = joins(in)
 	}
 	return d
+}
+
+// firmest is the first answer that refuses, else the first that asks a person, else
+// the zero Answer, which allows. A guard that looks at several things uses it as
+// well: consent to one of them must not hide that another refuses.
+func firmest(list ...Answer) Answer {
+	var asks Answer
+	for _, a := range list {
+		switch {
+		case a.Allows():
+		case a.Code != CodeApproval:
+			return a
+		case asks.Allows():
+			asks = a
+		}
+	}
+	return asks
 }
 
 // past clamps a time from the records to now: a clock that went back must not
@@ -165,4 +239,35 @@ func span(d time.Duration) string {
 		d = d.Round(time.Second)
 	}
 	return model.Duration(max(d, 0).Round(time.Millisecond)).String()
+}
+
+// clock writes a moment for people.
+func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }
+
+// isLive says whether the decision is about a live remediation: what began as a dry
+// run stays one.
+func isLive(in *Input) bool { return in.Mode == Live && in.StartedMode != DryRun }
+
+// mine says whether a target is one of those that the decision is about.
+func mine(in *Input, target string) bool {
+	if slices.Contains(in.Targets, target) || slices.Contains(in.Possible, target) ||
+		in.Remediation != "" && in.Busy[target] == in.Remediation {
+		return true
+	}
+	return slices.ContainsFunc(in.Effects, func(e Effect) bool { return e.Target == target })
+}
+
+// busyElsewhere is the remediation that works on a target, "" for none or for the
+// one that asks.
+func busyElsewhere(in *Input, target string) string {
+	if holder := in.Busy[target]; holder != in.Remediation {
+		return holder
+	}
+	return ""
+}
+
+// startsContainers says whether a kind of effect starts containers: such a start
+// needs what the service depends on, and undoes a stop.
+func startsContainers(uses string) bool {
+	return uses == "docker.start" || uses == "docker.restart" || uses == "docker.update_memory"
 }

@@ -2,8 +2,10 @@ package policy
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/stellarescrow/remediator/pkg/alert"
+	"github.com/stellarescrow/remediator/pkg/ledger"
 )
 
 // Stale keeps old alerts from being acted upon when they are first seen: after a
@@ -16,18 +18,14 @@ func (Stale) Name() string { return "stale" }
 
 // Evaluate compares the episode's age at first sight with max_alert_age; for a
 // policy on resolution, the time since the resolution, by the alert's own word
-// where that is earlier than ours.
+// where that is earlier than ours. What a person starts is as old as the person says.
 func (Stale) Evaluate(in *Input) Answer {
 	limit := in.Policy.Settings.MaxAlertAge
-	if limit <= 0 {
+	if limit <= 0 || in.Episode.Origin == ledger.OriginRun {
 		return Answer{}
 	}
 	if in.Policy.On == OnResolved {
-		end := past(in.Episode.ClosedAt, in.Now)
-		if said := alert.EndsAt(in.Episode.Alert); !said.IsZero() && said.Before(end) {
-			end = said
-		}
-		if age := in.Now.Sub(end); !in.Episode.Open && age > limit {
+		if age := in.Now.Sub(resolvedAt(in)); !in.Episode.Open && age > limit {
 			return Answer{Code: CodeStale, Text: fmt.Sprintf("resolved %s ago, more than max_alert_age %s", span(age), span(limit))}
 		}
 		return Answer{}
@@ -36,4 +34,14 @@ func (Stale) Evaluate(in *Input) Answer {
 		return Answer{Code: CodeStale, Text: fmt.Sprintf("had been firing for %s when first seen, more than max_alert_age %s", span(age), span(limit))}
 	}
 	return Answer{}
+}
+
+// resolvedAt is when the episode ended, by the alert's own word where that is
+// earlier than ours.
+func resolvedAt(in *Input) time.Time {
+	end := past(in.Episode.ClosedAt, in.Now)
+	if said := alert.EndsAt(in.Episode.Alert); !said.IsZero() && said.Before(end) {
+		return said
+	}
+	return end
 }

@@ -22,8 +22,9 @@ func TestDecide_AllowsAndRecordsEveryGuardInOrder(t *testing.T) {
 		require.Equal(t, policy.CodeAllowed, a.Code, a.Guard)
 	}
 	require.Equal(t, []string{
-		"paused", "self", "mode", "resolved", "duplicate", "stale",
-		"target_busy", "settle", "cooldown", "attempts", "limits",
+		"paused", "self", "mode", "resolved", "duplicate", "stale", "for",
+		"time_interval", "suppress_while", "guardrails", "dependency", "quarantine", "human_override",
+		"target_busy", "settle", "cooldown", "attempts", "limits", "flap", "breaker", "blast_radius", "storm", "approval",
 	}, names)
 }
 
@@ -36,7 +37,7 @@ func TestDecide_FirstRefusalIsTheReason(t *testing.T) {
 	require.Equal(t, policy.Defer, d.Verdict)
 	require.Equal(t, at(14*minute), d.Until)
 	require.Len(t, d.Answers, len(policy.Guards), "the others are recorded all the same")
-	require.Equal(t, policy.CodeCooldown, d.Answers[8].Code)
+	require.Equal(t, policy.CodeCooldown, d.Answers[15].Code)
 }
 
 func TestDecide_TwoMoments(t *testing.T) {
@@ -44,7 +45,7 @@ func TestDecide_TwoMoments(t *testing.T) {
 	f.worked(at(-minute), "r-1", "P", target, "failed")
 	f.in.Remediation, f.in.StartedMode = "r-2", policy.Live
 	require.Equal(t, policy.CodeCooldown, policy.DecideEffect(f.in).Code)
-	require.Equal(t, policy.CodeCooldown, policy.DecideAfterFirst(f.in).Code)
+	require.Equal(t, policy.CodeCooldown, policy.DecideAfterFirst(f.in, f.in.Targets).Code)
 	require.Equal(t, policy.Execute, policy.DecideHold(f.in).Verdict, "a target's counters never hold what has begun")
 
 	f.in.Mode = policy.DryRun
@@ -53,7 +54,7 @@ func TestDecide_TwoMoments(t *testing.T) {
 	f = newFixture()
 	f.in.Episode.Open = false
 	require.Equal(t, policy.CodeResolved, policy.DecideEffect(f.in).Code, "a resolution stops the first effect")
-	require.Equal(t, policy.Execute, policy.DecideAfterFirst(f.in).Verdict, "and none after it")
+	require.Equal(t, policy.Execute, policy.DecideAfterFirst(f.in, f.in.Targets).Verdict, "and none after it")
 
 	f = newFixture()
 	f.in.Policy.Settings.Attempts = 0

@@ -11,7 +11,7 @@ const alertName = "alertname"
 
 // Set finds the policies of an alert by its alertname, not by scanning: a policy
 // is filed under every alertname its matchers admit, or under none when they do
-// not pin it down.
+// not pin it down. Manual policies are filed under none at all.
 type Set struct {
 	policies []*Policy
 	byName   map[string][]int
@@ -22,6 +22,9 @@ type Set struct {
 func NewSet(policies []*Policy) *Set {
 	s := &Set{policies: policies, byName: map[string][]int{}}
 	for i, p := range policies {
+		if p.Manual { // a person starts it by its name; no alert ever does
+			continue
+		}
 		names, pinned := alertNames(p)
 		if !pinned {
 			s.open = append(s.open, i)
@@ -34,7 +37,7 @@ func NewSet(policies []*Policy) *Set {
 	return s
 }
 
-// Policies in the order of the configuration.
+// Policies in the order of the configuration, manual ones too.
 func (s *Set) Policies() []*Policy { return s.policies }
 
 // Match gives the policies that an alert's labels and status lead to: the first

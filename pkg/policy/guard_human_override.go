@@ -1,0 +1,73 @@
+package policy
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/stellarescrow/remediator/pkg/ledger"
+	"github.com/stellarescrow/remediator/pkg/services"
+)
+
+// HumanOverride respects a stop that a person made: what somebody switched off is
+// not switched on again behind their back.
+type HumanOverride struct{}
+
+// stopSlack is how long after an effect of ours a stop may still be its doing.
+const stopSlack = 5 * time.Second
+
+// Name of the guard.
+func (HumanOverride) Name() string { return "human_override" }
+
+// Evaluate looks at each container that does not run of each service that would be
+// started. A known person's stop is never overruled; one of unknown cause is, where
+// the step says so (`when_stopped: start`), and else a person is asked.
+func (HumanOverride) Evaluate(in *Input) Answer {
+	var found []Answer
+	for _, e := range in.Effects {
+		if !startsContainers(e.Uses) {
+			continue
+		}
+		for _, s := range in.World.Get(e.Target).Stops {
+			found = append(found, overridden(in, e, s))
+		}
+	}
+	return firmest(found...)
+}
+
+func overridden(in *Input, e Effect, s services.Stop) Answer {
+	what := fmt.Sprintf("container %s of %s was stopped at %s", containerName(s), e.Target, clock(s.At))
+	switch {
+	case byPerson(in, e.Target, s):
+		return Answer{Code: CodeStoppedByPerson, Text: what +
+			" by a person (it was killed, and no remediation was at work on it); start it by hand when it may run again"}
+	case s.Cause == services.ByCrash, e.StartsStopped, ours(in, e.Target, s):
+		return Answer{}
+	}
+	return Answer{Code: CodeApproval, Text: what +
+		", and why is not known (Docker's events of that time are gone); consent to start it, start it by hand, or set when_stopped: start"}
+}
+
+// byPerson says whether a stop is known to be a person's: a kill that was not ours,
+// or one that was found to be such while Docker's events still told.
+func byPerson(in *Input, target string, s services.Stop) bool {
+	if ours(in, target, s) {
+		return false
+	}
+	return s.Cause == services.ByKill ||
+		in.History.PersonStopped(ledger.StopSeen{Target: target, Container: s.Container, At: s.At})
+}
+
+func ours(in *Input, target string, s services.Stop) bool {
+	at := s.Killed
+	if at.IsZero() {
+		at = s.At
+	}
+	return in.History.Ours(target, at, stopSlack)
+}
+
+func containerName(s services.Stop) string {
+	if s.Name != "" {
+		return s.Name
+	}
+	return s.Container[:min(len(s.Container), 12)]
+}
