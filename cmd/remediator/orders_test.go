@@ -51,7 +51,7 @@ func (d *fakeDaemon) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case string:
 		_, _ = io.WriteString(w, a)
 	default:
-		_ = json.NewEncoder(w).Encode(a) //nolint:errchkjson // a test's own values
+		_ = json.NewEncoder(w).Encode(a)
 	}
 }
 
@@ -77,7 +77,8 @@ var execute = handlers.RunAnswer{
 var refusedRun = handlers.RunAnswer{
 	Episode: "e-2", Policy: "restart", Mode: "live", Verdict: "defer", Reason: audit.Reason{Code: "cooldown", Text: "docker:local/api was touched 2m ago"},
 	Guards: []audit.Guard{
-		{Name: "paused", Verdict: "execute"}, {Name: "cooldown", Verdict: "defer", Code: "cooldown", Text: "docker:local/api was touched 2m ago"},
+		{Name: "paused", Verdict: "execute"},
+		{Name: "cooldown", Verdict: "defer", Code: "cooldown", Text: "docker:local/api was touched 2m ago"},
 		{Name: "blast_radius", Verdict: "defer", Code: "blast_radius", Text: "4 are unhealthy"},
 	},
 }
@@ -150,11 +151,21 @@ func TestRun_WaitsForTheEnd(t *testing.T) {
 func TestOrders_Usage(t *testing.T) {
 	d := fake(t, nil)
 	for _, args := range [][]string{
-		{"run", "restart"}, {"run", "--reason", "why"}, {"run", "restart", "--reason", "why", "--label", "service"},
-		{"run", "restart", "--reason", "why", "--label", "=x"}, {"run", "p", "--reason", "why", "--label", "a=1", "--label", "a=2"},
-		{"approve"}, {"reject"}, {"clear"}, {"pause"}, {"pause", "--reason", "r", "--for", "5m", "--until", "06:00"},
-		{"pause", "--reason", "r", "--for", "soon"}, {"pause", "--reason", "r", "--for", "0s"}, {"pause", "--reason", "r", "--for", "-5m"},
-		{"pause", "--reason", "r", "--until", "6"}, {"pause", "--reason", "r", "--until", "2001-01-01T00:00:00Z"},
+		{"run", "restart"},
+		{"run", "--reason", "why"},
+		{"run", "restart", "--reason", "why", "--label", "service"},
+		{"run", "restart", "--reason", "why", "--label", "=x"},
+		{"run", "p", "--reason", "why", "--label", "a=1", "--label", "a=2"},
+		{"approve"},
+		{"reject"},
+		{"clear"},
+		{"pause"},
+		{"pause", "--reason", "r", "--for", "5m", "--until", "06:00"},
+		{"pause", "--reason", "r", "--for", "soon"},
+		{"pause", "--reason", "r", "--for", "0s"},
+		{"pause", "--reason", "r", "--for", "-5m"},
+		{"pause", "--reason", "r", "--until", "6"},
+		{"pause", "--reason", "r", "--until", "2001-01-01T00:00:00Z"},
 	} {
 		got := d.call(t, args...)
 		require.Equal(t, exitUsage, got.code, "%q: %s", args, got.err)
@@ -218,7 +229,8 @@ func TestOrders_SayWhoWantsWhat(t *testing.T) {
 		{[]string{"clear", "docker:local/api", "--reason", "mended"}, "cleared docker:local/api", `POST /api/v1/clear {"target":"docker:local/api","reason":"mended"}`},
 		{[]string{"pause", "--reason", "move"}, "paused everything until resumed: remediator resume --url", `POST /api/v1/pause {"reason":"move"}`},
 		{
-			[]string{"pause", "--policy", "p", "--reason", "move", "--until", "2999-01-01T00:00:00Z"}, "paused policy p until 2999-01-01",
+			[]string{"pause", "--policy", "p", "--reason", "move", "--until", "2999-01-01T00:00:00Z"},
+			"paused policy p until 2999-01-01",
 			`POST /api/v1/pause {"policy":"p","reason":"move","until":"2999-01-01T00:00:00Z"}`,
 		},
 		{[]string{"resume", "--target", "docker:local/api", "--reason", "done"}, "resumed target docker:local/api", `POST /api/v1/resume {"target":"docker:local/api","reason":"done"}`},
@@ -242,8 +254,12 @@ func TestOrders_SayWhoWantsWhat(t *testing.T) {
 func TestPauseEnd(t *testing.T) {
 	now := time.Date(2026, 11, 23, 3, 30, 0, 0, time.FixedZone("CET", 3600))
 	for _, c := range []struct{ duration, until, want string }{
-		{"", "", "0001-01-01T00:00:00Z"}, {"90m", "", "2026-11-23T05:00:00+01:00"}, {"1d", "", "2026-11-24T03:30:00+01:00"},
-		{"", "06:30", "2026-11-23T06:30:00+01:00"}, {"", "03:30", "2026-11-24T03:30:00+01:00"}, {"", "2026-11-23T03:00:00Z", "2026-11-23T03:00:00Z"},
+		{"", "", "0001-01-01T00:00:00Z"},
+		{"90m", "", "2026-11-23T05:00:00+01:00"},
+		{"1d", "", "2026-11-24T03:30:00+01:00"},
+		{"", "06:30", "2026-11-23T06:30:00+01:00"},
+		{"", "03:30", "2026-11-24T03:30:00+01:00"},
+		{"", "2026-11-23T03:00:00Z", "2026-11-23T03:00:00Z"},
 	} {
 		got, err := pauseEnd(c.duration, c.until, now)
 		require.NoError(t, err)

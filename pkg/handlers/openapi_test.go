@@ -111,8 +111,7 @@ func TestOpenAPI_EveryAnswerHasASchema(t *testing.T) {
 // members are the names that a type is written with as JSON.
 func members(of reflect.Type) []string {
 	var out []string
-	for i := range of.NumField() {
-		field := of.Field(i)
+	for field := range of.Fields() {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		switch {
 		case field.Anonymous && name == "":
