@@ -138,3 +138,46 @@ func awaitStatus(ctx context.Context, t *testing.T, receiver *lab.Receiver, want
 		}
 	}
 }
+
+func TestLab_PostgresCrashesFromInsideAndItsDependentsFeelIt(t *testing.T) {
+	t.Parallel()
+	ctx := bounded(t)
+	l := lab.New(t)
+	pg, err := l.Postgres(ctx, lab.PostgresSpec{})
+	require.NoError(t, err)
+	require.NoError(t, l.Service(ctx, lab.ServiceSpec{Name: "indexer", DependsOn: []string{"postgres"}, Needs: []string{"postgres:5432"}}))
+	ids, err := l.ContainerIDs(ctx, "postgres")
+	require.NoError(t, err)
+
+	require.NoError(t, l.CrashPostgres(ctx, "postgres"))
+	c, err := l.Docker.ContainerInspect(ctx, ids[0])
+	require.NoError(t, err)
+	require.Equal(t, 137, c.State.ExitCode)
+	require.False(t, c.State.OOMKilled)
+	own, err := l.Events(ctx, "postgres")
+	require.NoError(t, err)
+	require.NotContains(t, actionsOf(own), "kill", "it died by itself")
+	require.NoError(t, l.WaitUnhealthy(ctx, "indexer"))
+
+	require.NoError(t, l.Restart(ctx, "postgres"))
+	require.NoError(t, l.WaitHealthy(ctx, "postgres"))
+	require.NoError(t, l.WaitHealthy(ctx, "indexer"))
+	conn, err := pgx.Connect(ctx, pg.DSN)
+	require.NoError(t, err)
+	require.NoError(t, conn.Close(ctx))
+
+	began := time.Now()
+	require.NoError(t, l.Stop(ctx, "postgres"))
+	require.Less(t, time.Since(began), 8*time.Second, "it heeds SIGTERM")
+	c, err = l.Docker.ContainerInspect(ctx, ids[0])
+	require.NoError(t, err)
+	require.Zero(t, c.State.ExitCode)
+}
+
+func actionsOf(events []lab.Event) []string {
+	var out []string
+	for _, e := range events {
+		out = append(out, e.Action)
+	}
+	return out
+}

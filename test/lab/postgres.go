@@ -28,12 +28,19 @@ type Postgres struct {
 // PostgresPassword is the password of the role indexer.
 const PostgresPassword = "lab-secret-indexer"
 
+// The server is no process 1: such a one cannot be killed from inside (CrashPostgres).
 const postgresScript = `set -eu
 echo "$PGSECRET" > /data/pw
 $BIN/initdb -D /data/db -N -U indexer --pwfile=/data/pw -A scram-sha-256 --locale=C.UTF-8 >/data/initdb.log 2>&1 || { cat /data/initdb.log; exit 1; }
 echo "host all all all scram-sha-256" >> /data/db/pg_hba.conf
 echo "create database stellar_escrow" | $BIN/postgres --single -D /data/db postgres >/dev/null
-exec $BIN/postgres -D /data/db -c listen_addresses='*' -c unix_socket_directories=/data -c fsync=off "$@"
+$BIN/postgres -D /data/db -c listen_addresses='*' -c unix_socket_directories=/data -c fsync=off "$@" &
+server=$!
+trap 'kill -INT $server' TERM INT
+set +e
+wait $server; code=$?
+while kill -0 $server 2>/dev/null; do wait $server; code=$?; done
+exit $code
 `
 
 // Postgres starts a PostgreSQL server out of the host's programs, with the

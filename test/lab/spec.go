@@ -12,7 +12,7 @@ type ServiceSpec struct {
 	Name      string
 	Replicas  int               // default 1
 	DependsOn []string          // services, for Compose's label (v2 only)
-	Needs     []string          // services that must be healthy for this one to be
+	Needs     []string          // services that must be healthy for this one to be; of NAME:PORT: that accept a connection
 	Env       map[string]string // added to what the fields below say
 	Labels    map[string]string // added to Compose's
 	Restart   string            // no (default), always, unless-stopped, on-failure
@@ -87,7 +87,11 @@ func (s ServiceSpec) environment() []string {
 	}
 	var urls []string
 	for _, need := range s.Needs {
-		urls = append(urls, "http://"+need+":"+standinPort+"/health")
+		if strings.Contains(need, ":") {
+			urls = append(urls, "tcp://"+need)
+		} else {
+			urls = append(urls, "http://"+need+":"+standinPort+"/health")
+		}
 	}
 	env["STANDIN_NEEDS"] = strings.Join(urls, ",")
 	maps.Copy(env, s.Env)

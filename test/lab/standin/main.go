@@ -11,7 +11,8 @@
 //	STANDIN_HEALTHY_AFTER   answer 503 this long after each start
 //	STANDIN_MODE            "hang" or "error": how the first starts are broken
 //	STANDIN_BROKEN_STARTS   how many first starts that concerns (-1: all)
-//	STANDIN_NEEDS           comma-separated URLs that must answer 200 for /health to
+//	STANDIN_NEEDS           comma-separated URLs that must answer 200 for /health to;
+//	                        of tcp://HOST:PORT: that accept a connection
 //	STANDIN_EXIT_AFTER      exit this long after each start, with
 //	STANDIN_EXIT_CODE       this code
 //	STANDIN_IGNORE_TERM     "1": only SIGKILL ends it
@@ -110,10 +111,17 @@ func health() int {
 	return 0
 }
 
-// get answers nil for a 200 within the timeout.
+// get answers nil for a 200, or for tcp:// an accepted connection, within the timeout.
 func get(url string, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
+	if address, ok := strings.CutPrefix(url, "tcp://"); ok {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return err

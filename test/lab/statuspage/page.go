@@ -28,15 +28,20 @@ type Scene struct {
 	Incident string
 	// Impact of the incident: none, minor, major (default), critical.
 	Impact string
-	// Components that the incident concerns; default PublicHorizon.
+	// Components that the incident concerns; nil is PublicHorizon, empty is none:
+	// people of a page may leave them out.
 	Components []string
 	// ComponentStatus of those; default major_outage, in monitoring operational.
 	ComponentStatus string
 	// Maintenance is its status: scheduled, in_progress, verifying.
 	Maintenance string
 
+	// Flaps: every second answer, from the second on, is that all is operational.
+	Flaps bool
+
 	// Fault answers otherwise: "500", "hang" (until the client gives up),
-	// "html", "truncated", "redirect" (302 to a login page), "401".
+	// "html", "truncated", "redirect" (302 to a login page), "inactive" (302 to
+	// another host, as when a page was switched off), "401".
 	Fault string
 }
 
@@ -46,6 +51,7 @@ type Page struct {
 	scene     Scene     // guarded by mu
 	changed   time.Time // guarded by mu; updated_at of everything
 	started   time.Time // guarded by mu; created_at of the incident
+	shown     int       // guarded by mu; answers of the scene
 	requests  int       // guarded by mu
 	unchanged int       // guarded by mu; answered with 304
 }
@@ -61,7 +67,7 @@ func (p *Page) Show(s Scene, now time.Time) {
 	if !p.scene.open() && s.open() {
 		p.started = now.UTC()
 	}
-	p.scene, p.changed = s, now.UTC()
+	p.scene, p.changed, p.shown = s, now.UTC(), 0
 }
 
 // Requests counts all requests, and those that the ETag answered with 304.
@@ -81,7 +87,11 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	p.mu.Lock()
 	p.requests++
+	p.shown++
 	scene := p.scene
+	if scene.Flaps && p.shown%2 == 0 {
+		scene = Scene{}
+	}
 	body, err := json.Marshal(summary(scene, p.changed, p.started))
 	p.mu.Unlock()
 	if err != nil {
@@ -116,6 +126,8 @@ func fault(w http.ResponseWriter, r *http.Request, name string, body []byte) {
 		send(w, "application/json; charset=utf-8", http.StatusOK, body[:len(body)/2])
 	case "redirect":
 		http.Redirect(w, r, "/access/login", http.StatusFound)
+	case "inactive":
+		http.Redirect(w, r, "https://statuspage.invalid/inactive", http.StatusFound)
 	case "401":
 		send(w, "text/plain", http.StatusUnauthorized, []byte("HTTP Basic: Access denied."))
 	default:

@@ -71,6 +71,24 @@ func TestPage_AnIncidentFromBeginningToEnd(t *testing.T) {
 	require.Equal(t, "in_progress", a.Maintenances[0].Status)
 }
 
+func TestPage_FlapsAndNamesNoComponent(t *testing.T) {
+	t.Parallel()
+	page := statuspage.New(time.Unix(0, 0))
+	page.Show(statuspage.Scene{Incident: "identified", Components: []string{}, Flaps: true}, time.Unix(60, 0))
+	for i, n := range []int{1, 0, 1, 0} {
+		a := read(t, page)
+		require.Len(t, a.Incidents, n, "answer %d", i)
+		if n == 0 {
+			continue
+		}
+		require.NotNil(t, a.Incidents[0].Components, "an empty list, as the real page has it")
+		require.Empty(t, a.Incidents[0].Components)
+		for _, c := range a.Components {
+			require.Equal(t, "operational", c.Status)
+		}
+	}
+}
+
 func TestPage_AnswersNotModified(t *testing.T) {
 	t.Parallel()
 	page := statuspage.New(time.Unix(0, 0))
@@ -90,7 +108,7 @@ func TestPage_AnswersNotModified(t *testing.T) {
 func TestPage_Faults(t *testing.T) {
 	t.Parallel()
 	page := statuspage.New(time.Unix(0, 0))
-	for fault, status := range map[string]int{"500": 500, "html": 200, "truncated": 200, "redirect": 302, "401": 401} {
+	for fault, status := range map[string]int{"500": 500, "html": 200, "truncated": 200, "redirect": 302, "inactive": 302, "401": 401} {
 		page.Show(statuspage.Scene{Fault: fault}, time.Unix(0, 0))
 		resp := get(t, page, "")
 		body, err := io.ReadAll(resp.Body)

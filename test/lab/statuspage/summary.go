@@ -49,7 +49,7 @@ func summary(s Scene, changed, started time.Time) object {
 	case s.Maintenance == "in_progress" || s.Maintenance == "verifying":
 		indicator, description, status = "maintenance", "Service Under Maintenance", "under_maintenance"
 	}
-	var all, concerned []object
+	all, concerned := []object{}, []object{}
 	for i, c := range components {
 		own := "operational"
 		if !c.isGroup && slices.Contains(hit, c.name) {
