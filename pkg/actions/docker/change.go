@@ -41,10 +41,17 @@ type change struct {
 	selector
 	verb    string // restart, start, stop
 	timeout *int   // seconds to stop
-	startIt bool   // restart: a container that does not run is started
+	startIt bool   // when_stopped: start
 }
 
-var _ actions.Action = (*change)(nil)
+var (
+	_ actions.Action  = (*change)(nil)
+	_ actions.Starter = (*change)(nil)
+)
+
+// StartsStopped implements actions.Starter. Whether a container that is stopped may
+// be started is for the guards to say: they know who stopped it, this package does not.
+func (a *change) StartsStopped() bool { return a.startIt }
 
 func (e *Engines) kindRestart() actions.Kind { return e.kindChange("restart") }
 func (e *Engines) kindStart() actions.Kind   { return e.kindChange("start") }
@@ -71,8 +78,8 @@ func (e *Engines) decodeChange(verb string, with *yaml.Node) (actions.Step, erro
 		return nil, err
 	}
 	out := &change{selector: sel, verb: verb, startIt: c.WhenStopped == whenStoppedStart}
-	if n := strictyaml.Child(with, "when_stopped"); n != nil && (verb != "restart" || c.WhenStopped != whenStoppedAsk && c.WhenStopped != whenStoppedStart) {
-		return nil, strictyaml.At(n, "docker.restart takes ask or start, other kinds have no such key", "bad when_stopped %q", c.WhenStopped)
+	if n := strictyaml.Child(with, "when_stopped"); n != nil && (verb == "stop" || c.WhenStopped != whenStoppedAsk && c.WhenStopped != whenStoppedStart) {
+		return nil, strictyaml.At(n, "docker.restart and docker.start take ask or start, other kinds have no such key", "bad when_stopped %q", c.WhenStopped)
 	}
 	if c.Timeout != nil {
 		if verb == "start" {
@@ -111,7 +118,7 @@ func (a *change) Plan(ctx context.Context, s actions.Scope) (actions.Plan, error
 		}
 		names = append(names, c.Name)
 		p.Objects = append(p.Objects, actions.Object{Kind: "container", ID: c.ID, Name: c.Name, Detail: map[string]any{
-			"status": c.Status, "health": c.Health, "started_at": c.StartedAt, "restart_count": c.RestartCount, "exit_code": c.ExitCode,
+			detailStatus: c.Status, "health": c.Health, "started_at": c.StartedAt, "restart_count": c.RestartCount, "exit_code": c.ExitCode, detailFinished: stamp(c.FinishedAt),
 		}})
 	}
 	if len(names) == 0 {
@@ -124,91 +131,34 @@ func (a *change) Plan(ctx context.Context, s actions.Scope) (actions.Plan, error
 
 // needed says whether a container is to be changed, or why it must not be.
 func (a *change) needed(service string, c Container) (bool, error) {
-	// One that its restart policy keeps starting anew runs, if only at times.
-	runs := c.Status == statusRunning || c.Status == statusRestarting
-	switch {
-	case c.Status == statusPaused:
-		return false, refuse(actions.CodeStopped, "container %s of %s is paused, which somebody did on purpose: unpause it first", c.Name, service)
-	case c.Status == statusRemoving || c.Status == statusDead:
-		return false, refuse(actions.CodeFailed, "container %s of %s is %s and cannot be used any more: remove it and create it anew", c.Name, service, c.Status)
-	case a.verb == "start":
-		return !runs, nil
-	case a.verb == "stop":
-		return runs, nil
-	case !runs && !a.startIt:
-		return false, refuse(actions.CodeStopped, "container %s of %s is stopped (%s, exit code %d), perhaps on purpose: say when_stopped: start to have it started",
-			c.Name, service, c.Status, c.ExitCode)
+	if err := usable(service, c); err != nil {
+		return false, err
 	}
-	return true, nil
+	switch a.verb {
+	case "start":
+		return !runs(c.Status), nil
+	case "stop":
+		return runs(c.Status), nil
+	default:
+		return true, nil
+	}
+}
+
+// runs says whether a container of that status runs. One that its restart policy
+// keeps starting anew does, if only at times.
+func runs(status string) bool { return status == statusRunning || status == statusRestarting }
+
+// usable says why nothing may or can be done with a container.
+func usable(service string, c Container) error {
+	switch c.Status {
+	case statusPaused:
+		return refuse(actions.CodeStopped, "container %s of %s is paused, which somebody did on purpose: unpause it first", c.Name, service)
+	case statusRemoving, statusDead:
+		return refuse(actions.CodeFailed, "container %s of %s is %s and cannot be used any more: remove it and create it anew", c.Name, service, c.Status)
+	}
+	return nil
 }
 
 func refuse(code actions.Code, format string, args ...any) error {
 	return &actions.Error{Code: code, Err: fmt.Errorf(format, args...)}
-}
-
-// Apply changes the planned containers, one after the other, by their ids: what has
-// come since is not touched, and what is gone is not looked for.
-func (a *change) Apply(ctx context.Context, _ actions.Scope, p actions.Plan, h actions.Hands) (actions.Result, error) {
-	hand, err := actions.Hand[Changer](h, "docker:"+a.engine.Name)
-	if err != nil {
-		return actions.Result{}, err
-	}
-	var done []string
-	for _, o := range p.Objects {
-		if err := ctx.Err(); err != nil {
-			return a.result(p, done), a.partly(done, o, refuse(actions.CodeFailed, "not begun: %w", err))
-		}
-		if err := a.one(ctx, hand, o.ID); err != nil {
-			return a.result(p, done), a.partly(done, o, err)
-		}
-		done = append(done, o.Name)
-	}
-	res := a.result(p, done)
-	res.OK = true
-	res.Text = fmt.Sprintf("%s: %s", map[string]string{"restart": "restarted", "start": "started", "stop": "stopped"}[a.verb], strings.Join(done, ", "))
-	return res, nil
-}
-
-func (a *change) result(p actions.Plan, done []string) actions.Result {
-	return actions.Result{Outputs: map[string]any{"service": p.Args["service"], "containers": append([]string{}, done...)}}
-}
-
-// one changes one container. The call is not cut off when the caller gives up: it
-// has a deadline of its own, longer than the engine's.
-func (a *change) one(ctx context.Context, hand Changer, id string) error {
-	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.patience(ctx, id)+margin)
-	defer cancel()
-	switch a.verb {
-	case "restart":
-		return hand.Restart(call, id, a.timeout)
-	case "start":
-		return hand.Start(call, id)
-	default:
-		return hand.Stop(call, id, a.timeout)
-	}
-}
-
-// patience is how long the engine waits for a container to stop.
-func (a *change) patience(ctx context.Context, id string) time.Duration {
-	if a.timeout != nil {
-		return time.Duration(*a.timeout) * time.Second
-	}
-	look, cancel := context.WithTimeout(ctx, lookTime)
-	defer cancel()
-	if c, err := a.engine.reader.Inspect(look, id); err == nil && c.StopTimeout != nil {
-		return time.Duration(*c.StopTimeout) * time.Second
-	}
-	return stopDefault
-}
-
-// partly is the error of a change that stopped at a container. Where others were
-// changed before it, what the service is now is for the verify checks to say.
-func (a *change) partly(done []string, at actions.Object, err error) error {
-	code := actions.CodeOf(err)
-	text := fmt.Errorf("%s of container %s (%.12s): %w", a.verb, at.Name, at.ID, err)
-	if len(done) > 0 {
-		code = actions.CodeOutcomeUnknown
-		text = fmt.Errorf("%w; done before: %s", text, strings.Join(done, ", "))
-	}
-	return &actions.Error{Code: code, Err: text}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/docker/docker/api/types/container"
 	"github.com/prometheus/alertmanager/template"
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
@@ -134,25 +135,97 @@ func TestApply_RestartsAllContainersOfTheServiceAndNoOther(t *testing.T) {
 	}
 }
 
-func TestApply_StoppedAndPausedContainersAreLeftAlone(t *testing.T) {
+func TestApply_PausedContainersAreLeftAlone(t *testing.T) {
 	w := stand(t, lab.Options{}, lab.ServiceSpec{Name: "api"})
-	require.NoError(t, w.lab.Stop(w.ctx, "api"))
-	ask := w.step("docker.restart", "{service: api}").(actions.Action)
-	_, err := ask.Plan(w.ctx, w.scope)
-	require.ErrorContains(t, err, "when_stopped: start")
-	require.Equal(t, actions.CodeStopped, actions.CodeOf(err))
-
-	start := w.step("docker.restart", "{service: api, when_stopped: start}")
-	_, err = w.apply(start, w.plan(start))
-	require.NoError(t, err)
-	require.Equal(t, "running", w.state("api"))
-
-	require.NoError(t, w.lab.Docker.ContainerPause(w.ctx, w.ids("api")[0]))
-	for _, a := range []actions.Step{ask, start, w.step("docker.stop", "{service: api}"), w.step("docker.start", "{service: api}")} {
+	restart := w.step("docker.restart", "{service: api, when_stopped: start}")
+	planned := w.plan(restart)
+	id := w.ids("api")[0]
+	require.NoError(t, w.lab.Docker.ContainerPause(w.ctx, id))
+	_, err := w.apply(restart, planned)
+	require.Equal(t, actions.CodeStopped, actions.CodeOf(err), "paused since it was planned: %v", err)
+	for _, a := range []actions.Step{
+		restart, w.step("docker.restart", "{service: api}"), w.step("docker.stop", "{service: api}"), w.step("docker.start", "{service: api}"),
+	} {
 		_, err = a.(actions.Action).Plan(w.ctx, w.scope)
 		require.ErrorContains(t, err, "paused")
+		require.Equal(t, actions.CodeStopped, actions.CodeOf(err))
 	}
-	require.NoError(t, w.lab.Docker.ContainerUnpause(w.ctx, w.ids("api")[0]))
+	require.NoError(t, w.lab.Docker.ContainerUnpause(w.ctx, id))
+}
+
+// What is stopped may be planned for: the guards know who stopped it. What stops or
+// starts after they were asked is seen right before it would be touched.
+func TestApply_LooksAgainAtWhatWasStopped(t *testing.T) {
+	w := stand(t, lab.Options{}, lab.ServiceSpec{Name: "api", Replicas: 2})
+	ids := w.ids("api")
+	stop := func(id string) { require.NoError(t, w.lab.Docker.ContainerStop(w.ctx, id, container.StopOptions{})) }
+	start := func(id string) {
+		require.NoError(t, w.lab.Docker.ContainerStart(w.ctx, id, container.StartOptions{}))
+	}
+	ask := w.step("docker.restart", "{service: api, timeout: 1s}")
+	anyway := w.step("docker.restart", "{service: api, timeout: 1s, when_stopped: start}")
+	only := w.step("docker.start", "{service: api}")
+
+	ran := w.plan(ask)
+	stop(ids[0])
+	_, err := w.apply(ask, ran)
+	require.Equal(t, actions.CodeStopped, actions.CodeOf(err), "%v", err)
+	require.ErrorContains(t, err, "ran when this was planned and is stopped now")
+	require.Equal(t, "exited", w.state("api"), "somebody stopped it after the guards were asked")
+
+	stopped, toStart := w.plan(ask), w.plan(only)
+	require.Len(t, stopped.Objects, 2)
+	require.Len(t, toStart.Objects, 1)
+	start(ids[0])
+	stop(ids[0])
+	for _, again := range []struct {
+		step actions.Step
+		plan actions.Plan
+	}{{ask, stopped}, {only, toStart}} {
+		_, err = w.apply(again.step, again.plan)
+		require.Equal(t, actions.CodeStopped, actions.CodeOf(err), "%v", err)
+		require.ErrorContains(t, err, "started and stopped again")
+	}
+
+	begin := w.restarts("api")
+	res, err := w.apply(anyway, ran)
+	require.NoError(t, err, "the step says what to do with a stopped container")
+	require.Equal(t, "running", w.state("api"))
+	require.Len(t, res.Outputs["containers"], 2)
+	require.Equal(t, begin+2, w.restarts("api"))
+
+	res, err = w.apply(ask, stopped)
+	require.NoError(t, err)
+	require.Equal(t, begin+3, w.restarts("api"), "the one that runs again was left alone")
+	require.Len(t, res.Outputs["containers"], 1)
+	require.Contains(t, res.Text, "left alone: "+stopped.Objects[0].Name+" runs again already")
+	res, err = w.apply(only, toStart)
+	require.NoError(t, err)
+	require.Equal(t, "left alone: "+toStart.Objects[0].Name+" runs again already", res.Text)
+
+	stop(ids[0])
+	_, err = w.apply(ask, w.plan(ask))
+	require.NoError(t, err, "stopped before the guards were asked: theirs is the word")
+	require.Equal(t, "running", w.state("api"))
+}
+
+func TestChange_SaysWhetherItStartsWhatIsStopped(t *testing.T) {
+	engines, err := docker.New([]docker.Config{{Name: "local", Host: "unix:///nowhere.sock", Project: "p", Services: []string{"api"}}})
+	require.NoError(t, err)
+	defer engines.Close()
+	for with, want := range map[string]bool{
+		"docker.restart {service: api}":                      false,
+		"docker.restart {service: api, when_stopped: ask}":   false,
+		"docker.restart {service: api, when_stopped: start}": true,
+		"docker.start {service: api}":                        false,
+		"docker.start {service: api, when_stopped: start}":   true,
+		"docker.stop {service: api}":                         false,
+	} {
+		name, text, _ := strings.Cut(with, " ")
+		step, err := decodeAt(engines, name, text)
+		require.NoError(t, err, with)
+		require.Equal(t, want, step.(actions.Starter).StartsStopped(), with)
+	}
 }
 
 func TestApply_PlansNothingWhereNothingNeedsDoing(t *testing.T) {
@@ -267,7 +340,8 @@ func TestKinds_MistakesAtLoad(t *testing.T) {
 		"docker.restart {service: api, docker: remote}":       "remote",
 		"docker.restart {service: '{{ .Lables.service }}'}":   "Labels",
 		"docker.start {service: api, timeout: 1s}":            "timeout",
-		"docker.start {service: api, when_stopped: start}":    "when_stopped",
+		"docker.start {service: api, when_stopped: never}":    "ask or start",
+		"docker.stop {service: api, when_stopped: start}":     "when_stopped",
 		"docker.state {service: api, is: stopped}":            "exited",
 		"docker.logs {service: api}":                          "match is missing",
 		"docker.logs {service: api, match: '('}":              "regular expression",
