@@ -43,21 +43,30 @@ var commandsByName = map[string]scriptCommand{
 	"json":         jsonCommand,
 	"keys":         keysCommand,
 	"certificates": certificatesCommand,
+	"statuspage":   statuspageCommand,
+	"postgres":     postgresCommand,
+	"crash":        crashCommand,
+	"before":       beforeCommand,
+	"lag":          lagCommand,
 }
 
-// service NAME [replicas=N] [depends=A] [stubborn=1]: starts it, healthy.
+// service NAME [replicas=N] [depends=A,B] [needs=A,B:PORT] [stubborn=1]: starts it,
+// healthy.
 func serviceCommand(ctx context.Context, s *scene, _ *testscript.TestScript, args []string) error {
 	words, values := options(args)
-	if err := unknown(values, "replicas", "depends", "stubborn"); err != nil {
+	if err := unknown(values, "replicas", "depends", "needs", "stubborn"); err != nil {
 		return err
 	}
 	replicas, err := count(values, "replicas", 1)
 	if err != nil || len(words) != 1 {
-		return errors.Join(err, errors.New("usage: service NAME [replicas=N] [depends=A] [stubborn=1]"))
+		return errors.Join(err, errors.New("usage: service NAME [replicas=N] [depends=A,B] [needs=A,B:PORT] [stubborn=1]"))
 	}
 	spec := lab.ServiceSpec{Name: words[0], Replicas: replicas, IgnoreTerm: values["stubborn"] != ""}
 	if d := values["depends"]; d != "" {
-		spec.DependsOn = []string{d}
+		spec.DependsOn = strings.Split(d, ",")
+	}
+	if n := values["needs"]; n != "" {
+		spec.Needs = strings.Split(n, ",")
 	}
 	return s.lab.Service(ctx, spec)
 }
@@ -228,7 +237,8 @@ func answered(ts *testscript.TestScript, status int, text, want string) error {
 	return nil
 }
 
-// await TYPE [N] [path=VALUE|path=/REGEXP/…]: the N-th such record is there.
+// await TYPE [N] [path=VALUE|path=/REGEXP/…]: the N-th such record is there. Sets
+// REMEDIATION, and PLAN_HASH where it has one.
 func awaitCommand(ctx context.Context, s *scene, ts *testscript.TestScript, args []string) error {
 	words, values := options(args)
 	n, err := count(map[string]string{"n": append(words, "1")[1]}, "n", 1)
@@ -240,6 +250,9 @@ func awaitCommand(ctx context.Context, s *scene, ts *testscript.TestScript, args
 		return err
 	}
 	ts.Setenv("REMEDIATION", r.get("remediation"))
+	if hash := r.get("plan_hash"); hash != "" {
+		ts.Setenv("PLAN_HASH", hash)
+	}
 	fmt.Fprintln(ts.Stdout(), summary(r)+": "+r.get("reason.text")+" "+r.get("error"))
 	return nil
 }

@@ -176,7 +176,11 @@ func (v *statusView) work(st handlers.Status) {
 	if len(counts) == 0 {
 		counts = []string{"no remediation under way"}
 	}
-	fmt.Fprintf(v, "%d open episodes; %s; audit head %d:%s\n", st.OpenEpisodes, strings.Join(counts, ", "), st.Audit.Seq, st.Audit.Hash)
+	episodes := "1 open episode"
+	if st.OpenEpisodes != 1 {
+		episodes = fmt.Sprintf("%d open episodes", st.OpenEpisodes)
+	}
+	fmt.Fprintf(v, "%s; %s; audit head %d:%s\n", episodes, strings.Join(counts, ", "), st.Audit.Seq, st.Audit.Hash)
 }
 
 func orNone(list []string) string {
