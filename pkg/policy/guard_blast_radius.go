@@ -31,8 +31,8 @@ func (BlastRadius) Evaluate(in *Input) Answer {
 	for _, t := range slices.Sorted(maps.Keys(causes)) {
 		list = append(list, fmt.Sprintf("%s (%s)", t, causes[t]))
 	}
-	return Answer{Code: CodeBlastRadius, Text: fmt.Sprintf("%d other targets are unhealthy or being worked on, and %d are the most: %s",
-		len(list), in.MaxUnhealthy, strings.Join(list, ", "))}
+	return Answer{Code: CodeBlastRadius, Text: fmt.Sprintf("unhealthy or being worked on, beside what this is about: %s (%d; max_unhealthy is %d)",
+		strings.Join(list, ", "), len(list), in.MaxUnhealthy)}
 }
 
 // rootCauses are the targets that count, each with what it is.

@@ -26,6 +26,8 @@ func TestDuplicate_Evaluate(t *testing.T) {
 		{"same policy and targets", active(nil), joined},
 		{"this very episode", active(func(a *policy.Active) { a.Episodes = []string{"e-9", "e-1"} }), handled},
 		{"this very episode, other targets by now", active(func(a *policy.Active) { a.Episodes, a.Targets = []string{"e-1"}, nil }), handled},
+		{"it waits for consent", active(func(a *policy.Active) { a.Asking = true }), joined},
+		{"this very episode waits for consent", active(func(a *policy.Active) { a.Asking, a.Episodes = true, []string{"e-1"} }), handled},
 		{"another policy", active(func(a *policy.Active) { a.Policy = "Q" }), policy.Answer{}},
 		{"fewer targets", active(func(a *policy.Active) { a.Targets = []string{target} }), policy.Answer{}},
 		{"a dry run", active(func(a *policy.Active) { a.Mode = policy.DryRun }), policy.Answer{}},

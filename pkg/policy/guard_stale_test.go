@@ -37,6 +37,7 @@ func TestStale_Evaluate(t *testing.T) {
 			"resolved long ago, heard of just now", ended(minute, 5*time.Hour),
 			policy.Answer{Code: policy.CodeStale, Text: "resolved 5h ago, more than max_alert_age 4h"},
 		},
+		{"old, but a person started it", func(f *fixture) { first(99 * time.Hour)(f); f.run() }, policy.Answer{}},
 		{"resolved in the future", ended(-time.Hour, -time.Hour), policy.Answer{}},
 	})
 }

@@ -62,6 +62,36 @@ func TestDecide_TwoMoments(t *testing.T) {
 	require.Equal(t, policy.Execute, policy.DecideEffect(f.in).Verdict, "policy guards are asked at the decision only")
 }
 
+func TestDecideAfterFirst_TouchedTargetsAreAskedAboutLess(t *testing.T) {
+	f := newFixture()
+	f.worked(at(-minute), "r-1", "P", target, "failed")
+	f.in.Remediation, f.in.Targets = "r-2", []string{target, other}
+	require.Equal(t, policy.Execute, policy.DecideAfterFirst(f.in, []string{other}).Verdict)
+	require.Equal(t, policy.Execute, policy.DecideAfterFirst(f.in, nil).Verdict)
+	require.Equal(t, policy.CodeCooldown, policy.DecideAfterFirst(f.in, []string{target, other}).Code)
+	require.Equal(t, []string{target, other}, f.in.Targets, "the input stays as it is")
+
+	f.in.SelfTargets = map[string]bool{target: true}
+	d := policy.DecideAfterFirst(f.in, nil)
+	require.Equal(t, policy.CodeSelf, d.Code, "of touched targets too")
+	var names []string
+	for _, a := range d.Answers {
+		names = append(names, a.Guard)
+	}
+	require.Equal(t, []string{"self", "guardrails", "dependency", "quarantine", "human_override", "settle", "cooldown", "limits"}, names)
+}
+
+func TestDecideEffect_AsksWhatMayHaveChanged(t *testing.T) {
+	var names []string
+	for _, a := range policy.DecideEffect(newFixture().in).Answers {
+		names = append(names, a.Guard)
+	}
+	require.Equal(t, []string{
+		"paused", "self", "mode", "resolved", "time_interval", "suppress_while", "guardrails", "dependency", "quarantine",
+		"human_override", "settle", "cooldown", "limits", "approval",
+	}, names)
+}
+
 func TestDecide_DryRunSaysWhatLiveWould(t *testing.T) {
 	f := newFixture()
 	f.worked(at(-minute), "r-1", "P", target, "failed")

@@ -49,6 +49,20 @@ func TestSet_StatusChooses(t *testing.T) {
 	require.Nil(t, set.Other(map[string]string{}, policy.OnResolved))
 }
 
+func TestSet_ManualPoliciesMatchNothing(t *testing.T) {
+	l := map[string]string{"alertname": "Down"}
+	manual := firingPolicy("manual", matchers(t, `alertname="Down"`))
+	manual.Manual = true
+	open := firingPolicy("open", matchers(t, `alertname!="Up"`))
+	open.Manual = true
+	next := firingPolicy("next", matchers(t, `alertname="Down"`))
+	set := policy.NewSet([]*policy.Policy{manual, open, next})
+	require.Equal(t, []string{"next"}, names(set.Match(l, policy.OnFiring)))
+	require.Equal(t, next, set.Other(l, policy.OnResolved))
+	require.Equal(t, []string{"manual", "open", "next"}, names(set.Policies()), "a run finds it by its name")
+	require.Nil(t, policy.NewSet([]*policy.Policy{manual, open}).Other(l, policy.OnResolved))
+}
+
 func TestSet_OwnAlertsMatchNothing(t *testing.T) {
 	set := policy.NewSet([]*policy.Policy{firingPolicy("all", matchers(t, `alertname=~".+"`))})
 	l := map[string]string{"alertname": "RemediatorEscalation", "source": "remediator"}
