@@ -23,8 +23,9 @@ func TestWorld_NeedsFollowsEachEdgeOnce(t *testing.T) {
 		service("nginx", needs("api"), needs("client")), service("api", needs("pg"), needs("redis"), needs("pg")),
 		service("client", needs("api"), completed), service("pg"), service("redis"))
 	for target, want := range map[string][]services.Need{
-		"pg": nil, "nobody": nil,
-		"api": {{By: "api", Dependency: needs("pg")}, {By: "api", Dependency: needs("redis")}},
+		"pg":     nil,
+		"nobody": nil,
+		"api":    {{By: "api", Dependency: needs("pg")}, {By: "api", Dependency: needs("redis")}},
 		"nginx": {
 			{By: "nginx", Dependency: needs("api")}, {By: "nginx", Dependency: needs("client")},
 			{By: "api", Dependency: needs("pg")}, {By: "api", Dependency: needs("redis")},
