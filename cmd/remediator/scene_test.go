@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/stellarescrow/remediator/test/lab"
 	"github.com/stellarescrow/remediator/test/lab/dockerproxy"
+	"github.com/stellarescrow/remediator/test/lab/statuspage"
 )
 
 // patience bounds each wait of an end-to-end test: it is not a pace, things are
@@ -36,6 +38,8 @@ type scene struct {
 	lab    *lab.Lab
 	proxy  *dockerproxy.Proxy
 	am     *lab.Alertmanager
+	page   *statuspage.Page // nil unless the configuration has @PAGE@
+	site   *httptest.Server // that serves page
 	daemon *daemon
 	at     string // the daemon's address, kept over restarts
 }
@@ -52,21 +56,37 @@ func newScene(ctx context.Context, dir string, env []string, o lab.Options) (*sc
 	return s, nil
 }
 
-// fill replaces @PROJECT@ and @ENGINE@ in a file. (As ${env:…} they would count as
-// secrets and be struck out of every record.)
+// fill replaces @PROJECT@, @ENGINE@ and @PAGE@ in a file. (As ${env:…} they would
+// count as secrets and be struck out of every record.)
 func (s *scene) fill(file string) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
 	filled := strings.NewReplacer("@PROJECT@", s.lab.Project, "@ENGINE@", s.proxy.Host()).Replace(string(text))
+	if strings.Contains(filled, "@PAGE@") {
+		filled = strings.ReplaceAll(filled, "@PAGE@", s.statusPage())
+	}
 	return os.WriteFile(file, []byte(filled), 0o600)
+}
+
+// statusPage serves one, on which all is operational at first, and answers its URL.
+func (s *scene) statusPage() string {
+	if s.page == nil {
+		s.page = statuspage.New(s.began)
+		s.site = httptest.NewServer(s.page)
+	}
+	return s.site.URL
 }
 
 // close ends everything; the daemon first, so that nothing acts on what goes away.
 func (s *scene) close(ctx context.Context) error {
 	if s.daemon != nil {
 		s.daemon.kill()
+	}
+	if s.site != nil {
+		s.site.CloseClientConnections() // one may hang by intention
+		s.site.Close()
 	}
 	return errors.Join(s.proxy.Close(), s.lab.Close(ctx))
 }

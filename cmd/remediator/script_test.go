@@ -28,6 +28,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		WorkdirRoot:         t.TempDir(), // removed when all scripts have ended
+		UpdateScripts:       os.Getenv("UPDATE_GOLDEN") != "",
 		Setup:               func(env *testscript.Env) error { return stage(env) },
 		Cmds:                scriptCommands(),
 	})
