@@ -73,3 +73,11 @@ func (e *Engine) refile(ep ledger.Episode) {
 	}
 	e.about.file(ep.ID, unique(targets))
 }
+
+// refileAll files every open episode anew: at a start, and under new policies.
+func (e *Engine) refileAll() {
+	e.about = newAbout()
+	for _, ep := range e.ledger.Episodes(true) {
+		e.refile(ep)
+	}
+}

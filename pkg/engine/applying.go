@@ -369,6 +369,10 @@ func (r *run) effect(ctx context.Context, st *Step, p actions.Plan) (res actions
 	}()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), st.timeout())
 	defer cancel()
-	res, err = st.Run.(actions.Action).Apply(ctx, r.scope(), p, r.snap.Hands)
+	hands := r.snap.Hands
+	if r.resumed { // found under a configuration in dry run, perhaps, and resumed under a live one
+		hands = r.e.snap.Load().Hands
+	}
+	res, err = st.Run.(actions.Action).Apply(ctx, r.scope(), p, hands)
 	return res, "", err
 }

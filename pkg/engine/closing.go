@@ -298,7 +298,7 @@ func (e *Engine) Reload(ctx context.Context, snap *Snapshot, actor string) error
 		for _, key := range sortedKeys(e.cases) {
 			e.forget(key)
 		}
-		e.about = newAbout()
+		e.refileAll()
 		e.rebuildStorm(snap)
 		for _, id := range sortedKeys(e.active) {
 			if r := e.active[id]; r != nil && r.asking.Load() != nil && !r.began {

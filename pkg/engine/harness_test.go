@@ -23,6 +23,7 @@ import (
 	"github.com/stellarescrow/remediator/pkg/audit"
 	"github.com/stellarescrow/remediator/pkg/ledger"
 	"github.com/stellarescrow/remediator/pkg/policy"
+	"github.com/stellarescrow/remediator/pkg/services"
 )
 
 // memory is a journal without a disk; fail, when set, decides each append's fate.
@@ -107,7 +108,7 @@ func (a fakeAction) Plan(context.Context, actions.Scope) (actions.Plan, error) {
 		return actions.Plan{}, *err
 	}
 	return actions.Plan{
-		Uses: "fake.restart", Targets: []string{a.target}, Text: "restart " + a.target,
+		Uses: "docker.restart", Targets: []string{a.target}, Text: "restart " + a.target,
 		Objects: []actions.Object{{Kind: "container", ID: "c-" + a.target}},
 	}, nil
 }
@@ -131,6 +132,9 @@ func (a fakeAction) Apply(_ context.Context, _ actions.Scope, _ actions.Plan, h 
 	a.w.busy[a.target] = false
 	if a.w.onApply != nil {
 		return a.w.onApply(a.target)
+	}
+	if a.w.sky != nil {
+		a.w.sky.set(a.target, services.Healthy, "")
 	}
 	return actions.Result{OK: true, Text: "restarted " + a.target}, nil
 }
@@ -159,6 +163,7 @@ type world struct {
 	symptom   atomic.Bool // confirm finds it
 	unknown   atomic.Bool // confirm cannot tell
 	healthy   atomic.Bool // verify finds it
+	sky       *sky        // nil: nothing is known of services and upstreams
 	forbidden atomic.Int32
 
 	current map[string]CurrentAlert
@@ -219,7 +224,7 @@ func matchers(in ...string) []labels.Matchers {
 func (w *world) step(i int, phase string, kind string, target string) *Step {
 	s := &Step{Index: i, Phase: phase, Kind: actions.Kind{Name: kind, Timeout: time.Minute}}
 	switch kind {
-	case "fake.restart":
+	case "fake.restart", "docker.restart":
 		s.Kind.Class, s.Kind.Recheckable, s.Run = actions.Changes, true, fakeAction{w, target}
 	case "fake.symptom":
 		s.Kind.Class, s.Run = actions.Reads, fakeCheck{func() actions.Result {
@@ -261,7 +266,7 @@ func (w *world) runbook(name, target string, mode policy.Mode) *Runbook {
 
 func snapshot(w *world, mode policy.Mode, books ...*Runbook) *Snapshot {
 	s := &Snapshot{
-		Hash: "test", Mode: mode, Runbooks: map[string]*Runbook{}, MaxConcurrent: 2,
+		Hash: "test", Mode: mode, Runbooks: map[string]*Runbook{}, MaxConcurrent: 2, MaxUnhealthy: -1,
 		GlobalLimits: []policy.Limit{{Max: 10, Per: time.Hour}},
 		Redact:       func(r actions.Result) actions.Result { return r }, RedactText: func(s string) string { return s }, RedactPlan: func(p actions.Plan) actions.Plan { return p },
 	}

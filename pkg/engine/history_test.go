@@ -21,6 +21,7 @@ import (
 	"github.com/stellarescrow/remediator/pkg/audit"
 	"github.com/stellarescrow/remediator/pkg/ledger"
 	"github.com/stellarescrow/remediator/pkg/policy"
+	"github.com/stellarescrow/remediator/pkg/upstream"
 )
 
 // op is one random event; what its numbers mean is the event's business. All of a
@@ -94,6 +95,14 @@ type span struct {
 func (h *history) snapshot() *Snapshot {
 	s := snapshot(h.w, h.mode, h.books...)
 	s.Alerts = h.w
+	s.MaxConcurrent = 3
+	s.World, s.Upstreams = h.w.sky, pageWatch{h.w.sky.watch}
+	s.Self = &Self{Ask: func(context.Context) (string, bool, error) { return "me", true, nil }}
+	s.Flap, s.Storm, s.MaxUnhealthy = flapRule, stormRule, maxUnhealthy
+	s.Guardrails = []policy.Guardrail{{
+		Name: "rides-out", Targets: []string{"indexer"}, Actions: []string{"docker.restart"},
+		SuppressWhile: policy.SuppressWhile{Upstream: "stellar"},
+	}}
 	return s
 }
 
@@ -107,10 +116,12 @@ func (h *history) boot(fuse int64, after bool) {
 	h.journal.mu.Unlock()
 	h.h = &handle{memory: h.journal, after: after}
 	h.h.fuse.Store(-1)
+	h.w.sky.watchFor(led, func(ctx context.Context, c upstream.Change) error { return h.e.UpstreamChanged(ctx, c) })
 	h.e = New(Options{Journal: h.h, Ledger: led, Snapshot: h.snapshot(), Logger: zap.NewNop()})
 	h.journal.mu.Lock()
 	h.journal.tell = h.e.Committed
 	h.journal.mu.Unlock()
+	defer func() { h.w.sky.watch.Start(context.Background()) }()
 	for h.e.Start(context.Background()) != nil {
 		pass(time.Second) // the store is away
 	}
@@ -122,6 +133,7 @@ func (h *history) end(crash bool) {
 	if crash {
 		h.h.dead.Store(true)
 	}
+	h.w.sky.watch.Stop()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
 	defer cancel()
 	_ = h.e.Stop(ctx)
@@ -145,10 +157,11 @@ func (h *history) permit(why string) {
 	}
 }
 
-var names = []string{"Api", "Api2", "Web", "Both"}
+var names = []string{"Api", "Api2", "Web", "Both", "Db", "Indexer", "Ask", "Sup", "Me"}
 
 var kinds = []string{
 	"fire", "fire", "fire", "again", "resolve", "resolve", "time", "time", "time", "world", "world", "alertmanager", "pause", "mode", "crash", "stop", "fuse", "store",
+	"service", "service", "page", "page", "answer", "answer", "run", "clear", "burst", "flap", "order", "old", "scoped",
 }
 
 // step lives one event.
@@ -198,6 +211,8 @@ func (h *history) step(o op) {
 		h.h.fuse.Store(int64(o.draw(0, 8)))
 	case "store":
 		h.storeAway(time.Duration(1+o.draw(0, 60)) * time.Second)
+	default:
+		h.more(o)
 	}
 	synctest.Wait()
 	if h.h.dead.Load() {
@@ -294,11 +309,17 @@ func (h *history) switchMode() {
 	}
 }
 
+var statHook func(*history)
+
 // check holds the invariants of docs/safety.md against what happened.
 func (h *history) check() {
 	t := h.t
 	h.w.mu.Lock()
 	defer h.w.mu.Unlock()
+	if statHook != nil {
+		statHook(h)
+	}
+	h.oracles()
 	require.Zero(t, h.w.clashes, "two effects on one target at once")
 	require.Zero(t, h.w.forbidden.Load(), "an effect was tried without hands")
 	intents := map[string][]time.Time{}
@@ -322,7 +343,7 @@ func (h *history) check() {
 		case audit.AlertResolved:
 			delete(open, r.Episode)
 		case audit.RemediationDecided:
-			if r.Remediation != "" && (r.Verdict == "execute" || r.Reason.Code == "joined") {
+			if r.Remediation != "" && (r.Verdict == "execute" || r.Verdict == "await_approval" || r.Reason.Code == "joined") && !slices.Contains(members[r.Remediation], r.Episode) {
 				members[r.Remediation] = append(members[r.Remediation], r.Episode)
 			}
 		case audit.StepStarted:
@@ -330,7 +351,7 @@ func (h *history) check() {
 			perTarget[r.Target]++
 			intents[r.Target] = append(intents[r.Target], r.Time.Time)
 			if !started[r.Remediation] {
-				require.True(t, slices.ContainsFunc(members[r.Remediation], func(e string) bool { return open[e] }), "first effect of %s on a resolved alert", r.Remediation)
+				require.True(t, r.Policy == onRecovery || slices.ContainsFunc(members[r.Remediation], func(e string) bool { return open[e] }), "first effect of %s on a resolved alert", r.Remediation)
 				// Others may join one time more often; none causes a third attempt.
 				require.Less(t, attempts[r.Policy+" "+r.Episode], 2, "attempts of %s on %s", r.Policy, r.Episode)
 				for _, e := range members[r.Remediation] {
@@ -395,6 +416,7 @@ func (h *history) settled() {
 	h.w.mu.Lock()
 	h.w.amErr, h.w.onApply = nil, nil
 	h.w.mu.Unlock()
+	h.w.sky.turnPage(upstream.Operational, true)
 	h.h.fuse.Store(-1)
 	if h.h.dead.Load() {
 		h.end(true)
@@ -409,6 +431,12 @@ func (h *history) settled() {
 		under := slices.ContainsFunc(h.e.View().Active, func(a ActiveRun) bool { return a.ID == r.ID })
 		require.True(h.t, under, "remediation %s is running for nobody", r.ID)
 	}
+	for _, ep := range h.journal.ledger.Episodes(true) {
+		if ep.Origin == ledger.OriginRun {
+			under := slices.ContainsFunc(h.e.View().Active, func(a ActiveRun) bool { return slices.Contains(a.Episodes, ep.ID) })
+			require.True(h.t, under, "what a person started (%s) goes on for nobody", ep.ID)
+		}
+	}
 }
 
 // live lives a history in a bubble and gives what was wrong with it.
@@ -416,12 +444,8 @@ func live(ops []op) *verdicts {
 	v := &verdicts{}
 	w := newWorld()
 	h := &history{t: v, w: w, journal: &memory{ledger: ledger.New()}, mode: policy.Live, firing: map[string]alert.Alert{}, begin: time.Now()}
-	api, web, both := w.runbook("Api", "api", ""), w.runbook("Web", "web", ""), w.runbook("Both", "api", "")
-	api2 := w.runbook("Api2", "api", "")
-	api2.Policy.Name, both.Policy.Name = "api2", "both"
-	both.Steps = append(both.Steps, w.step(1, PhaseSteps, "fake.restart", "web"))
-	both.Policy.Severity = "P1"
-	h.books = []*Runbook{api, api2, web, both}
+	w.sky = newSky()
+	h.books = books(w)
 	h.boot(-1, false)
 	func() {
 		defer func() {

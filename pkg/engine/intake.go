@@ -52,7 +52,7 @@ func (e *Engine) changedAll(ctx context.Context, ids []string) {
 	for _, id := range ids {
 		e.changed(ctx, id)
 	}
-	e.lift(ctx, policy.CodeAlertFiring, policy.CodeDependency)
+	e.liftSoon(policy.CodeAlertFiring, policy.CodeDependency)
 }
 
 // takeIn records what a notification changes and gives the episodes concerned.

@@ -13,7 +13,14 @@ import (
 // are told, once (design §5, deciding again).
 const LastsFor = 10 * time.Minute
 
-const prefixLasting = "4-lasting|"
+const (
+	prefixLasting = "4-lasting|"
+	prefixLift    = "5-lift|"
+)
+
+// liftAfter gathers events that come in bursts (a notification of a hundred alerts,
+// a restarted engine) into one look at what waits for them.
+const liftAfter = 100 * time.Millisecond
 
 // byEvent are the codes that an event lifts rather than time. They are looked at
 // again with each reconciliation as well: an event may be missed.
@@ -66,6 +73,16 @@ func (e *Engine) lift(ctx context.Context, codes ...policy.Code) {
 			if id, ok := e.cases[key]; ok {
 				e.evaluate(ctx, id)
 			}
+		}
+	}
+}
+
+// liftSoon does the same a moment later, once for all events until then.
+func (e *Engine) liftSoon(codes ...policy.Code) {
+	for _, c := range codes {
+		key := prefixLift + string(c)
+		if _, set := e.timers.At(key); !set && len(e.waits.byCode[c]) > 0 {
+			e.timers.Set(key, e.now().Add(liftAfter))
 		}
 	}
 }

@@ -77,7 +77,7 @@ func (e *Engine) loop(ctx context.Context) {
 		case <-e.wake:
 			e.intake(ctx)
 		case <-e.world:
-			e.lift(ctx, ofWorld...)
+			e.liftSoon(ofWorld...)
 		case fn := <-e.commands:
 			fn()
 		case res := <-e.done:
@@ -111,6 +111,8 @@ func (e *Engine) due(ctx context.Context) {
 			}
 		case strings.HasPrefix(key, prefixApproval):
 			e.expire(ctx, strings.TrimPrefix(key, prefixApproval))
+		case strings.HasPrefix(key, prefixLift):
+			e.lift(ctx, policy.Code(strings.TrimPrefix(key, prefixLift)))
 		case strings.HasPrefix(key, prefixLasting):
 			e.lasting(ctx, policy.Code(strings.TrimPrefix(key, prefixLasting)))
 		case strings.HasPrefix(key, prefixEffect):

@@ -98,6 +98,15 @@ func (e *Engine) endRun(ctx context.Context, id string) {
 		e.log.Error("the end of a run is not recorded", zap.String("episode", id), zap.Error(err))
 	}
 	e.forget(caseID{id, ep.Policy}.key())
+	if len(ep.Decided) > 0 {
+		return
+	}
+	snap := e.snap.Load()
+	var p *policy.Policy
+	if rb := snap.Runbooks[ep.Policy]; rb != nil {
+		p = rb.Policy
+	}
+	e.record(ctx, snap, p, ep, decision{Decision: policy.Reasoned(policy.CodeResolved, "remediator was stopped before it was decided: run the policy again")}, "")
 }
 
 // Clear ends the quarantine of a target. A target that is in none is a *NotFoundError.

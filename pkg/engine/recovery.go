@@ -17,6 +17,10 @@ import (
 // accepted and not yet worked on, and decides every open episode again. An intent
 // without a result is never run again.
 func (e *Engine) recover(ctx context.Context) {
+	// What guards ask must be there before anything is decided.
+	e.refileAll()
+	e.findSpeakers()
+	e.rebuildStorm(e.snap.Load())
 	for _, rem := range e.ledger.Remediations(func(r *ledger.Remediation) bool { return r.State != ledger.Closed }) {
 		e.recoverOne(ctx, rem)
 	}
@@ -27,9 +31,7 @@ func (e *Engine) recover(ctx context.Context) {
 			e.watchEffect(ctx, rem.ID)
 		}
 	}
-	e.findSpeakers()
 	e.dropUpstreams(ctx)
-	e.rebuildStorm(e.snap.Load())
 	e.endLostRuns(ctx)
 	e.intake(ctx)
 	e.considerAll(ctx, func(ep ledger.Episode) bool {
@@ -145,7 +147,9 @@ func (e *Engine) rebuild(ctx context.Context, rem ledger.Remediation, rb *Runboo
 	r.log = e.log.With(zap.String("remediation", r.id), zap.String("policy", rem.Policy), zap.String("fingerprint", ep.Fingerprint), zap.String("mode", rem.Mode))
 	for _, in := range rem.Intents {
 		if !in.Cancelled {
-			r.touched[in.Target] = true
+			for _, t := range in.Targets {
+				r.touched[t] = true
+			}
 		}
 	}
 	err := e.journal.Scan(ctx, audit.Filter{Remediation: rem.ID}, func(s audit.Stored) error {

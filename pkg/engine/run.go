@@ -382,10 +382,17 @@ func (r *run) plannedTargets() []string {
 	return unique(out)
 }
 
-// sameAgain says whether a quiet run came to the end recorded last.
+// sameAgain says whether a quiet run came to the end recorded last, for all of its
+// episodes.
 func (r *run) sameAgain(end *ending) bool {
-	if !r.rec.silent() || r.began || len(r.joined()) > 1 {
+	if !r.rec.silent() || r.began {
 		return false
+	}
+	for _, id := range r.joined()[1:] { // others had joined before as well
+		ep, _ := r.e.ledger.Episode(id)
+		if last := ep.Decided[r.book.Policy.Name]; last.Code != string(policy.CodeJoined) || last.Mode != string(r.mode) {
+			return false
+		}
 	}
 	if f := end.failure(r); f != "" { // Docker is still away, for instance
 		return f == r.before
