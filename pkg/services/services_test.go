@@ -27,9 +27,12 @@ func TestWorld_NeedsFollowsEachEdgeOnce(t *testing.T) {
 		"nobody": nil,
 		"api":    {{By: "api", Dependency: needs("pg")}, {By: "api", Dependency: needs("redis")}},
 		"nginx": {
-			{By: "nginx", Dependency: needs("api")}, {By: "nginx", Dependency: needs("client")},
-			{By: "api", Dependency: needs("pg")}, {By: "api", Dependency: needs("redis")},
-			{By: "client", Dependency: needs("api")}, {By: "client", Dependency: completed},
+			{By: "nginx", Dependency: needs("api")},
+			{By: "nginx", Dependency: needs("client")},
+			{By: "api", Dependency: needs("pg")},
+			{By: "api", Dependency: needs("redis")},
+			{By: "client", Dependency: needs("api")},
+			{By: "client", Dependency: completed},
 		},
 	} {
 		require.Equal(t, want, w.Needs(target), target)
@@ -39,8 +42,10 @@ func TestWorld_NeedsFollowsEachEdgeOnce(t *testing.T) {
 func TestWorld_NeedsEndsInACircle(t *testing.T) {
 	w := services.NewWorld(time.Time{}, service("a", needs("b"), needs("a")), service("b", needs("c")), service("c", needs("a"), needs("b"), needs("gone")))
 	require.Equal(t, []services.Need{
-		{By: "a", Dependency: needs("b")}, {By: "b", Dependency: needs("c")},
-		{By: "c", Dependency: needs("b")}, {By: "c", Dependency: needs("gone")},
+		{By: "a", Dependency: needs("b")},
+		{By: "b", Dependency: needs("c")},
+		{By: "c", Dependency: needs("b")},
+		{By: "c", Dependency: needs("gone")},
 	}, w.Needs("a"))
 }
 
