@@ -99,15 +99,15 @@ func (s *scene) event(ctx context.Context, service, action, nth string) (lab.Eve
 	return own[n-1], nil
 }
 
-// lag TYPE CODE WAIT POLICY MOST: from the last record of TYPE with reason CODE plus
-// WAIT, when a guard lifted, to the policy's next remediation.decided it took no
-// longer than MOST, and was not before. It prints how long.
+// lag TYPE CODE WAIT POLICY VERDICT MOST: from the last record of TYPE with reason
+// CODE plus WAIT, when a guard lifted, to the policy's next decision to VERDICT it
+// took no longer than MOST, and was not before. It prints how long.
 func lagCommand(ctx context.Context, s *scene, ts *testscript.TestScript, args []string) error {
-	if len(args) != 5 {
-		return errors.New("usage: lag TYPE CODE WAIT POLICY MOST")
+	if len(args) != 6 {
+		return errors.New("usage: lag TYPE CODE WAIT POLICY VERDICT MOST")
 	}
 	wait, err := time.ParseDuration(args[2])
-	most, merr := time.ParseDuration(args[4])
+	most, merr := time.ParseDuration(args[5])
 	all, rerr := s.records(ctx)
 	if err := errors.Join(err, merr, rerr); err != nil {
 		return err
@@ -120,7 +120,7 @@ func lagCommand(ctx context.Context, s *scene, ts *testscript.TestScript, args [
 			return err
 		case r.get("type") == args[0] && r.get("reason.code") == args[1]:
 			lifted, decided = at.Add(wait), time.Time{}
-		case r.get("type") == "remediation.decided" && r.get("policy") == args[3] && !lifted.IsZero() && decided.IsZero():
+		case r.get("type") == "remediation.decided" && r.get("policy") == args[3] && r.get("verdict") == args[4] && !lifted.IsZero() && decided.IsZero():
 			decided = at
 		}
 	}
