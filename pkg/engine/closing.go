@@ -249,7 +249,11 @@ func (e *Engine) withdrawQueued(ctx context.Context, r *run, d policy.Decision) 
 	e.endRuns(ctx, r)
 	for _, id := range r.joined() {
 		c := caseID{id, r.book.Policy.Name}
-		delete(e.retries, c.key())
+		key := c.key()
+		delete(e.retries, key)
+		// What is allowed for one episode and refused for another that joined it must
+		// not go round in circles.
+		e.ended[key] = ended{at: e.now(), runs: e.ended[key].runs + 1}
 		e.evaluate(ctx, c)
 	}
 }
