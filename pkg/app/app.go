@@ -79,7 +79,7 @@ func (a *App) start(ctx context.Context) error {
 	if a.file, err = config.Load(a.opts.ConfigFile, config.Options{}); err != nil {
 		return err
 	}
-	if a.built, err = Build(ctx, a.file, a.opts.DryRun); err != nil {
+	if a.built, err = build(ctx, a.file, a.opts.DryRun, a.log); err != nil {
 		return err
 	}
 	a.inForce.Store(a.built)
@@ -104,6 +104,7 @@ func (a *App) start(ctx context.Context) error {
 	if err := a.buildServer(registry); err != nil {
 		return err
 	}
+	a.built.follow(ctx, a.engine.WorldChanged)
 	watch := a.built.upstreams.follow(a.ledger, a.tellUpstream, a.hooks())
 	if err := a.engine.Start(ctx); err != nil {
 		return fmt.Errorf("start: %w", err)
@@ -215,7 +216,7 @@ func (a *App) reload(ctx context.Context, actor string) error {
 	if err := pinned(a.file.Config, file.Config); err != nil {
 		return err
 	}
-	built, err := Build(ctx, file, a.opts.DryRun)
+	built, err := build(ctx, file, a.opts.DryRun, a.log)
 	if err != nil {
 		return err
 	}
@@ -223,6 +224,7 @@ func (a *App) reload(ctx context.Context, actor string) error {
 	if err != nil {
 		return errors.Join(err, built.Close())
 	}
+	built.follow(ctx, a.engine.WorldChanged)
 	back := a.swapUpstreams(ctx, a.built, built)
 	// Where the caller gave up in the middle, the engine may have swapped all the same.
 	if err := a.engine.Reload(ctx, built.Snapshot, actor); err != nil && a.engine.Snapshot() != built.Snapshot {

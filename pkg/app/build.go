@@ -8,6 +8,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -33,10 +34,15 @@ type Built struct {
 	Snapshot  *engine.Snapshot
 	engines   *docker.Engines
 	upstreams *upstreams
+	world     *docker.Watcher
+	changed   atomic.Pointer[func()] // told of changes of services
 }
 
-// Close closes clients.
-func (b *Built) Close() error { return b.engines.Close() }
+// Close stops watching services and closes clients.
+func (b *Built) Close() error {
+	b.world.Stop()
+	return b.engines.Close()
+}
 
 // selfBudget bounds looking for remediator's own container at a start or reload.
 const selfBudget = 3 * time.Second
@@ -45,6 +51,10 @@ const selfBudget = 3 * time.Second
 // whether remediator itself runs in one of the declared services. forceDry is
 // --dry-run.
 func Build(ctx context.Context, f *config.File, forceDry bool) (*Built, error) {
+	return build(ctx, f, forceDry, zap.NewNop())
+}
+
+func build(ctx context.Context, f *config.File, forceDry bool, log *zap.Logger) (*Built, error) {
 	engines, err := docker.New(dockerConfigs(f))
 	if err != nil {
 		return nil, err
@@ -64,7 +74,29 @@ func Build(ctx context.Context, f *config.File, forceDry bool) (*Built, error) {
 	ask, cancel := context.WithTimeout(ctx, selfBudget)
 	defer cancel()
 	_ = snap.Self.Learn(ask) // else it is asked again before every effect
-	return &Built{Snapshot: snap, engines: engines, upstreams: ups}, nil
+	built := &Built{Snapshot: snap, engines: engines, upstreams: ups}
+	built.world = engines.Watch(docker.WatchOptions{Logger: log.Named("services"), Changed: func() {
+		if tell := built.changed.Load(); tell != nil {
+			(*tell)()
+		}
+	}})
+	if len(f.Config.Docker) > 0 {
+		snap.World = built.world
+	}
+	return built, nil
+}
+
+// lookBudget bounds the first look at services.
+const lookBudget = 5 * time.Second
+
+// follow looks at services and follows them from then on. What cannot be looked at
+// is unknown until it can.
+func (b *Built) follow(ctx context.Context, tell func()) {
+	look, cancel := context.WithTimeout(ctx, lookBudget)
+	defer cancel()
+	_, _ = b.world.Refresh(look) // the watcher logs what it could not see
+	b.changed.Store(&tell)
+	b.world.Start(context.WithoutCancel(ctx))
 }
 
 func dockerConfigs(f *config.File) []docker.Config {
@@ -199,6 +231,11 @@ func Plan(ctx context.Context, f *config.File, n *alert.Notification, received t
 		}
 	}
 	built.upstreams.askOnce(ctx, history)
+	look, cancel := context.WithTimeout(ctx, lookBudget)
+	defer cancel()
+	if _, err := built.world.Look(look); err != nil && len(f.Config.Docker) > 0 {
+		zap.L().Warn("services cannot all be looked at", zap.Error(err))
+	}
 	e := engine.New(engine.Options{Ledger: history, Snapshot: built.Snapshot, Logger: zap.NewNop()})
 	return e.Plan(ctx, n, received)
 }
