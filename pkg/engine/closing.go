@@ -108,7 +108,7 @@ func (e *Engine) forget(key string) {
 }
 
 // tellFailure tells people of a run that was interrupted, at once, or of one that
-// failed and was the last attempt.
+// failed and was the last attempt, or whose targets nobody touches any more.
 func (e *Engine) tellFailure(ctx context.Context, r *run, end *ending) {
 	ep, _ := r.episode()
 	p := r.book.Policy
@@ -120,7 +120,9 @@ func (e *Engine) tellFailure(ctx context.Context, r *run, end *ending) {
 		e.tell(ctx, r.snap, p, ep, r.id, actions.Message{Text: text})
 		return
 	}
-	if n := e.ledger.View(string(r.mode)).Attempts(p.Name, ep.ID, ""); n >= p.Settings.Attempts {
+	if p.HoldOnFailure {
+		e.escalate(ctx, r.snap, p, ep, r.id, text+"; its targets are in quarantine until a person clears them")
+	} else if n := e.ledger.View(string(r.mode)).Attempts(p.Name, ep.ID, ""); n >= p.Settings.Attempts {
 		e.escalate(ctx, r.snap, p, ep, r.id, text+"; no attempt is left")
 	}
 }

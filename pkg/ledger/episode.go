@@ -204,7 +204,12 @@ func (l *Ledger) decidedLocked(r *audit.Record) {
 	l.openRemediationLocked(r, d)
 }
 
+// escalatedLocked: a message that asks for consent hands nothing over, and must not
+// silence what comes of the request.
 func (l *Ledger) escalatedLocked(r *audit.Record) {
+	if r.Reason != nil && r.Reason.Code == "approval" {
+		return
+	}
 	if e := l.episodes[r.Episode]; e != nil {
 		e.Escalated[r.Policy] = true
 	}

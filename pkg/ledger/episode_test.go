@@ -149,6 +149,17 @@ func TestEpisode_EscalationsAreSharedByTheLineage(t *testing.T) {
 	require.Empty(t, e.Escalated)
 }
 
+func TestEpisode_AskingForConsentIsNoEscalation(t *testing.T) {
+	h := newHistory()
+	h.firing(at(0), "e-1", "fp", at(0), ledger.CauseWebhook)
+	h.add(at(1*minute), audit.Record{Type: audit.EscalationSent, Episode: "e-1", Policy: "P", Reason: &audit.Reason{Code: "approval"}})
+	e, _ := h.l.Episode("e-1")
+	require.Empty(t, e.Escalated)
+	h.add(at(2*minute), audit.Record{Type: audit.EscalationSent, Episode: "e-1", Policy: "P", Reason: &audit.Reason{Code: "escalated"}})
+	e, _ = h.l.Episode("e-1")
+	require.True(t, e.Escalated["P"])
+}
+
 func TestLedger_UnprocessedUntilItsAlertsAreRecorded(t *testing.T) {
 	h := newHistory()
 	for range 3 {
