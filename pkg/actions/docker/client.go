@@ -32,7 +32,15 @@ type Reader interface {
 	// Logs are the newest lines of standard output and error, oldest first, and
 	// whether more was cut off.
 	Logs(ctx context.Context, c Container, since time.Time, tail int) (text string, cut bool, err error)
-	// Events of containers of a service, until ctx ends or one error is sent: those
+	// Project is all containers of a Compose project in any state, but for those of
+	// `docker compose run`. One that could not be looked at has no Status, and Error
+	// says why; an error means that none could.
+	Project(ctx context.Context, project string) ([]Container, error)
+	// Past is what the engine still remembers of the project's containers between two
+	// times of its own clock, both included, oldest first: at most its newest 256
+	// events of any kind, and none from before its own start.
+	Past(ctx context.Context, project string, since, until time.Time) ([]Event, error)
+	// Events of containers of a service ("": of the whole project), until ctx ends or one error is sent: those
 	// since a time, or, with the zero time, from now on. It returns once the engine
 	// has taken the subscription or refused it.
 	Events(ctx context.Context, project, service string, since time.Time) (<-chan Event, <-chan error)
@@ -60,9 +68,11 @@ type Container struct {
 	OOMKilled    bool
 	Error        string
 	RestartCount int
+	Restarts     string // its restart policy: no, always, unless-stopped, on-failure
 	StartedAt    time.Time
 	FinishedAt   time.Time
-	StopTimeout  *int // seconds; nil: the engine's default
+	StopTimeout  *int   // seconds; nil: the engine's default
+	StopSignal   string // "": SIGTERM
 	TTY          bool
 	IPs          []netip.Addr
 	Published    []netip.AddrPort
@@ -70,13 +80,16 @@ type Container struct {
 
 // Event is something that happened to a container.
 type Event struct {
-	ID     string
-	Action string // start, die, health_status: healthy, …
-	Time   time.Time
+	ID      string
+	Action  string // start, die, health_status: healthy, …
+	Time    time.Time
+	Service string // Compose's label
+	OneOff  bool   // of `docker compose run`
+	Signal  string // of a kill, a number
 }
 
-// engineClient speaks to one engine. This file, reader.go and changer.go are the
-// only ones that know the client library.
+// engineClient speaks to one engine. This file, reader.go, world_read.go and
+// changer.go are the only ones that know the client library.
 type engineClient struct {
 	c         *client.Client
 	transport *http.Transport

@@ -65,7 +65,10 @@ func (e *engineClient) Inspect(ctx context.Context, id string) (Container, error
 	out := Container{
 		ID: in.ID, Name: strings.TrimPrefix(in.Name, "/"), Labels: in.Config.Labels, Status: in.State.Status,
 		ExitCode: in.State.ExitCode, OOMKilled: in.State.OOMKilled, Error: in.State.Error, RestartCount: in.RestartCount,
-		StartedAt: when(in.State.StartedAt), FinishedAt: when(in.State.FinishedAt), StopTimeout: in.Config.StopTimeout, TTY: in.Config.Tty,
+		StartedAt: when(in.State.StartedAt), FinishedAt: when(in.State.FinishedAt), StopTimeout: in.Config.StopTimeout, StopSignal: in.Config.StopSignal, TTY: in.Config.Tty,
+	}
+	if in.HostConfig != nil {
+		out.Restarts = string(in.HostConfig.RestartPolicy.Name)
 	}
 	if h := in.State.Health; h != nil && h.Status != container.NoHealthcheck {
 		out.Health = h.Status
@@ -121,7 +124,7 @@ func (e *engineClient) Logs(ctx context.Context, c Container, since time.Time, t
 		o.Tail = strconv.Itoa(tail)
 	}
 	if !since.IsZero() {
-		o.Since = fmt.Sprintf("%d.%09d", since.Unix(), since.Nanosecond())
+		o.Since = engineTime(since)
 	}
 	body, err := e.c.ContainerLogs(ctx, c.ID, o)
 	if err != nil {
@@ -144,12 +147,13 @@ func (e *engineClient) Logs(ctx context.Context, c Container, since time.Time, t
 
 // Events implements Reader.
 func (e *engineClient) Events(ctx context.Context, project, service string, since time.Time) (<-chan Event, <-chan error) {
-	o := events.ListOptions{Filters: filters.NewArgs(
-		filters.Arg("type", string(events.ContainerEventType)),
-		filters.Arg("label", labelProject+"="+project), filters.Arg("label", labelService+"="+service),
-	)}
+	args := eventFilters(project)
+	if service != "" {
+		args.Add("label", labelService+"="+service)
+	}
+	o := events.ListOptions{Filters: args}
 	if !since.IsZero() {
-		o.Since = fmt.Sprintf("%d.%09d", since.Unix(), since.Nanosecond())
+		o.Since = engineTime(since)
 	}
 	messages, errs := e.c.Events(ctx, o)
 	out, failed := make(chan Event), make(chan error, 1)
@@ -158,7 +162,7 @@ func (e *engineClient) Events(ctx context.Context, project, service string, sinc
 			select {
 			case m := <-messages:
 				select {
-				case out <- Event{ID: m.Actor.ID, Action: string(m.Action), Time: time.Unix(0, m.TimeNano)}:
+				case out <- eventOf(m):
 				case <-ctx.Done():
 					failed <- failure(ctx.Err())
 					return

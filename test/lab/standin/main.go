@@ -16,6 +16,7 @@
 //	STANDIN_EXIT_AFTER      exit this long after each start, with
 //	STANDIN_EXIT_CODE       this code
 //	STANDIN_IGNORE_TERM     "1": only SIGKILL ends it
+//	STANDIN_IGNORE_HUP      "1": SIGHUP does not end it
 //	STANDIN_LOG             a line printed at each start
 //
 // What must outlive a restart is kept in /state.json, in the container's own
@@ -59,6 +60,9 @@ func serve() error {
 	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", addr())
 	if err != nil {
 		return err
+	}
+	if os.Getenv("STANDIN_IGNORE_HUP") == "1" {
+		signal.Ignore(syscall.SIGHUP)
 	}
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)

@@ -1,0 +1,158 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"go.uber.org/zap"
+)
+
+var (
+	errStreamEnded   = errors.New("the events stream ended")
+	errNotSubscribed = errors.New("the engine did not take the subscription to its events in time")
+)
+
+// run follows one engine until ctx ends.
+func (w *Watcher) run(ctx context.Context, en *watched) {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval, b.MaxInterval = 250*time.Millisecond, 5*time.Second
+	for first := true; ctx.Err() == nil; first = false {
+		stood, err := w.follow(ctx, en, first)
+		if ctx.Err() != nil {
+			return
+		}
+		w.o.Logger.Debug("events of the engine are asked for again", zap.String("docker", en.Name), zap.Error(err))
+		if stood {
+			b.Reset()
+			// The stream may have been cut, or the engine be gone: what was seen last
+			// must not stand for longer than it takes to find out.
+			_ = w.lookAt(ctx, en) // files and logs what it finds
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(b.NextBackOff()):
+		}
+	}
+}
+
+// follow subscribes to the events, looks at everything, and keeps up to date until
+// the stream ends. stood says whether the subscription was taken.
+//
+// The first subscription asks for all that the engine remembers, later ones from
+// the last event on, so that nothing is lost between two; see resume.
+func (w *Watcher) follow(ctx context.Context, en *watched, first bool) (stood bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	events, failed, err := w.subscribe(ctx, cancel, en)
+	if err != nil {
+		return false, err
+	}
+	w.resume(ctx, en, first)
+	if err := w.lookAt(ctx, en); err != nil {
+		return false, err
+	}
+	tick := time.NewTicker(w.o.Every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return true, ctx.Err()
+		case err := <-failed:
+			w.broken(en)
+			return true, errors.Join(errStreamEnded, err)
+		case <-tick.C:
+			if err := w.lookAt(ctx, en); err != nil { // then the stream is not to be trusted either
+				w.broken(en)
+				return true, err
+			}
+		case e := <-events:
+			w.heard(ctx, en, e)
+		}
+	}
+}
+
+func (w *Watcher) broken(en *watched) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	en.broke = w.o.Now()
+}
+
+// subscribe asks for the events; cancel ends the request. An engine that does not
+// take it in time is lost.
+func (w *Watcher) subscribe(ctx context.Context, cancel func(), en *watched) (<-chan Event, <-chan error, error) {
+	w.mu.Lock()
+	since := later(en.last, time.Unix(1, 0))
+	w.mu.Unlock()
+	late := make(chan struct{})
+	inTime := time.AfterFunc(lookBound, func() {
+		close(late)
+		cancel()
+	})
+	events, failed := en.reader.Events(ctx, en.Project, "", since)
+	inTime.Stop()
+	err := error(nil)
+	select {
+	case <-late:
+		err = errNotSubscribed
+	case err = <-failed:
+		if ctx.Err() != nil {
+			return nil, nil, ctx.Err() // stopped, which says nothing of the engine
+		}
+	default:
+		return events, failed, nil
+	}
+	w.lose(en, err)
+	return nil, nil, err
+}
+
+// resume finds out whether a new stream joins the one before it without a gap: it
+// does when the engine still remembers the last event of that one.
+func (w *Watcher) resume(ctx context.Context, en *watched, first bool) {
+	w.mu.Lock()
+	last := en.last
+	w.mu.Unlock()
+	if !first && !last.IsZero() {
+		ask, cancel := context.WithTimeout(ctx, lookBound)
+		defer cancel()
+		if found, err := en.reader.Past(ask, en.Project, last, last); err == nil && len(found) > 0 {
+			return
+		}
+		w.o.Logger.Info("events of the engine were missed: it was started anew, or too many came meanwhile", zap.String("docker", en.Name))
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	en.gap(w.o.Now())
+}
+
+// heard files an event and looks at its container where the event can have changed
+// what is known of it.
+func (w *Watcher) heard(ctx context.Context, en *watched, e Event) {
+	if e.OneOff || e.Service == "" {
+		return
+	}
+	w.mu.Lock()
+	en.hear(e)
+	if e.Action == "destroy" {
+		en.forget(e.ID)
+	}
+	w.mu.Unlock()
+	switch {
+	case worthALook(e.Action):
+		w.lookAtOne(ctx, en, e.ID)
+	case e.Action == "destroy", e.Action == "stop":
+		w.publish()
+	}
+}
+
+// worthALook says whether an event can change what a look at its container tells.
+// Health checks themselves are a stream of exec events.
+func worthALook(action string) bool {
+	switch action {
+	case "create", "start", "die", "restart", "stop", "pause", "unpause", "oom", "update", "rename":
+		return true
+	}
+	return strings.HasPrefix(action, "health_status")
+}
