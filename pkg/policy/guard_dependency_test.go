@@ -72,6 +72,10 @@ func TestDependency_Evaluate(t *testing.T) {
 			f.restarts(fourth, target)
 			f.world(declared(fourth, well), declared(target, well, other), declared(other, services.Stopped))
 		}, stopped},
+		{"of the second effect, the first needs nothing", func(f *fixture) {
+			chain(services.Stopped, well)(f)
+			f.in.Effects = append([]policy.Effect{{Uses: "command", Target: target}}, f.in.Effects...)
+		}, stopped},
 		{"one of its own targets", func(f *fixture) {
 			chain(services.Stopped, well)(f)
 			f.in.Possible = []string{target, other}
@@ -85,6 +89,11 @@ func TestDependency_Evaluate(t *testing.T) {
 			chain(services.Stopped, well)(f)
 			f.in.Busy, f.in.Remediation = map[string]string{other: "r-1"}, "r-1"
 		}, policy.Answer{}},
+		{"its own target first, then another", func(f *fixture) {
+			f.restarts(target)
+			f.in.Possible = []string{target, third}
+			f.world(declared(target, well, third, other), declared(third, services.Stopped), declared(other, services.Stopped))
+		}, stopped},
 		{"it needs itself in a circle", func(f *fixture) {
 			f.restarts(target)
 			f.in.Targets, f.in.Possible = nil, nil

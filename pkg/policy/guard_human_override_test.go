@@ -79,6 +79,10 @@ func TestHumanOverride_Evaluate(t *testing.T) {
 			f.restarts(other, target)
 			f.world(stopped(target, services.ByKill), stopped(other, services.ByUnknown))
 		}, person("0123-1")},
+		{"of the second effect, the first starts nothing", func(f *fixture) {
+			is(stopped(target, services.ByKill))(f)
+			f.in.Effects = append([]policy.Effect{{Uses: "command", Target: target}}, f.in.Effects...)
+		}, person("0123-1")},
 		{"start", uses("docker.start"), person("0123-1")},
 		{"update_memory", uses("docker.update_memory"), person("0123-1")},
 		{"a stop starts nothing", uses("docker.stop"), policy.Answer{}},

@@ -17,7 +17,7 @@ func whileUpstream(in *Input, name string) Answer {
 			"upstream %q is not configured any more, so its state is not known; configure it again or take it out of suppress_while", name)}
 	}
 	u, recorded := in.History.Upstream(name)
-	if recorded && u.State.Bad() {
+	if u.State.Bad() {
 		return Answer{Code: CodeUpstreamIncident, TellAt: tellAt(in, cfg, began(u)), Text: fmt.Sprintf("upstream %q: %s", name, u.Text)}
 	}
 	// Before what is unknown: that an end is known is no less known while the page is
