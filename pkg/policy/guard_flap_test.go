@@ -100,3 +100,10 @@ func TestFlapping_StaysWhileOneFollowsAnother(t *testing.T) {
 		}
 	}
 }
+
+func TestFlapping_AWindowOfNothingHoldsOneOpening(t *testing.T) {
+	f := flapFixture()
+	opened(f, 20*minute, 10*minute, 5*minute)
+	f.in.Flap.Within = 0
+	require.True(t, policy.Flapping{}.Evaluate(f.in).Allows())
+}
