@@ -215,8 +215,9 @@ func (o *oracle) decided(r audit.Record, run *oracleRun) {
 		}
 	} else {
 		for _, other := range o.order {
-			dup := !other.closed && other.policy == r.Policy && slices.Contains(other.members, r.Episode)
-			require.False(o.t, dup, "duplicate: %s and %s both handle %s", r.Remediation, other.id, r.Episode)
+			same := !other.closed && other.policy == r.Policy && other.mode == r.Mode
+			require.False(o.t, same && slices.Contains(other.members, r.Episode), "duplicate: %s and %s both handle %s", r.Remediation, other.id, r.Episode)
+			require.False(o.t, same && slices.Equal(other.targets, r.Targets), "duplicate: %s and %s are the same work", r.Remediation, other.id)
 		}
 		run = &oracleRun{id: r.Remediation, policy: r.Policy, mode: r.Mode, targets: r.Targets, members: []string{r.Episode}, touched: map[string]time.Time{}}
 		o.rems[run.id] = run
@@ -338,6 +339,12 @@ func (o *oracle) effect(r audit.Record, run *oracleRun) {
 	require.NotEqual(o.t, "me", r.Target, "self: an effect on remediator itself")
 	require.False(o.t, o.quarant[r.Target], "quarantine: an effect on %s", r.Target)
 	require.False(o.t, run.over && len(run.granted) == 0, "approval: an effect after a refusal")
+	if p.On == policy.OnResolved && !run.began {
+		fp := alert.Fingerprint(*o.first[run.members[0]].Alert)
+		for id, a := range o.open {
+			require.NotEqual(o.t, fp, alert.Fingerprint(*a.Alert), "resolved: an effect on recovery while %s fires", id)
+		}
+	}
 	if p.Settings.Approval.Required {
 		require.NotEmpty(o.t, run.granted, "approval: an effect that nobody consented to")
 	}

@@ -32,7 +32,7 @@ func books(w *world) []*Runbook {
 		b := w.runbook(alertname, target, "")
 		b.Steps[0] = w.step(0, PhaseSteps, "docker.restart", target)
 		b.Policy.Name = "p-" + alertname
-		b.Policy.Settings.Breaker = policy.Breaker{Failures: 2, OpenFor: time.Hour}
+		b.Policy.Settings.Breaker = policy.Breaker{Failures: 3, OpenFor: time.Hour}
 		b.Hash = "h-" + alertname
 		return b
 	}
@@ -40,7 +40,7 @@ func books(w *world) []*Runbook {
 	api2.Policy.Settings.For = forApi2
 	both.Steps = append(both.Steps, w.step(1, PhaseSteps, "docker.restart", "web"))
 	both.Policy.Severity = "P1"
-	both.Policy.Settings.Attempts = 2
+	web.Policy.Settings.Breaker.Failures = 2
 	web.Policy.Settings.Mute = []policy.Interval{{Name: "maintenance", Times: []timeinterval.TimeInterval{mute()}}}
 	db := book("Db", "db")
 	db.Policy.Severity, db.Policy.HoldOnFailure = "P1", true
@@ -116,6 +116,17 @@ func (h *history) more(o op) {
 		h.send(resolved(a, time.Now()))
 	case "old":
 		h.send(h.fire(names[o.draw(0, len(names)-1)], 3*time.Hour+time.Duration(o.draw(1, 120))*time.Minute, "old"))
+	case "incident": // and an alert that it causes
+		h.w.sky.turnPage(upstream.Incident, true)
+		pass(time.Duration(30+o.draw(0, 300)) * time.Second)
+		h.w.sky.set("db", services.Healthy, "")
+		h.send(h.fire([]string{"Indexer", "Sup"}[o.draw(1, 1)], 0, "incident"))
+	case "repeat": // one alert fires on and on
+		a := h.fire(names[o.draw(0, len(names)-1)], 0, "repeat")
+		for range 4 {
+			h.send(a)
+			pass(20 * time.Minute)
+		}
 	case "order":
 		for _, a := range h.e.View().Active {
 			if a.State == "held" {

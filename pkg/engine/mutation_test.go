@@ -4,6 +4,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -15,10 +16,10 @@ import (
 
 // guardLists are all lists of guards that the engine asks.
 var guardLists = []*[]policy.Guard{
-	&policy.Guards, &policy.EffectGuards, &policy.Holding, &policy.AlwaysAfterFirst, &policy.UntouchedAfterFirst,
+	&policy.Guards, &policy.EffectGuards, &policy.Holding, &policy.AlwaysAfterFirst, &policy.UntouchedAfterFirst, &policy.PlannedGuards,
 }
 
-// mute replaces a guard by one that allows everything, in all lists; the answer puts
+// without replaces a guard by one that allows everything, in all lists; the answer puts
 // it back.
 func without(name string) (restore func()) {
 	saved := make([][]policy.Guard, len(guardLists))
@@ -62,7 +63,7 @@ func TestMutation_HistoriesNoticeEachBrokenGuard(t *testing.T) {
 				ops := gen.Example(seed)
 				synctest.Test(t, func(*testing.T) { v = live(ops) })
 				if v.text != "" {
-					t.Logf("noticed by history %d: %s", seed, firstLine(v.text))
+					t.Logf("noticed by history %d: %s", seed, noticed(v.text))
 					return
 				}
 			}
@@ -71,23 +72,12 @@ func TestMutation_HistoriesNoticeEachBrokenGuard(t *testing.T) {
 	}
 }
 
-func firstLine(s string) string {
-	for i, line := range splitLines(s) {
-		if i > 2 && len(line) > 20 {
-			return line
+// noticed is what a verdict says was broken.
+func noticed(text string) string {
+	for line := range strings.Lines(text) {
+		if _, message, ok := strings.Cut(line, "Messages:"); ok {
+			return strings.TrimSpace(message)
 		}
 	}
-	return s
-}
-
-func splitLines(s string) []string {
-	var out []string
-	for len(s) > 0 {
-		i := slices.Index([]byte(s), '\n')
-		if i < 0 {
-			return append(out, s)
-		}
-		out, s = append(out, s[:i]), s[i+1:]
-	}
-	return out
+	return text
 }

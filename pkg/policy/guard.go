@@ -170,9 +170,12 @@ func DecideAfterFirst(in *Input, untouched []string) Decision {
 	return conclude(in, append(answers(AlwaysAfterFirst, in), answers(UntouchedAfterFirst, &fresh)...))
 }
 
-// DecideGuardrails asks the guardrails alone, for the effects of all steps that will
-// run: before the first of them, so that nothing is left half done.
-func DecideGuardrails(in *Input) Decision { return ask([]Guard{Guardrails{}}, in) }
+// PlannedGuards are asked for the effects of all steps that will run, before the
+// first of them, so that nothing is left half done.
+var PlannedGuards = []Guard{Guardrails{}}
+
+// DecideGuardrails asks PlannedGuards.
+func DecideGuardrails(in *Input) Decision { return ask(PlannedGuards, in) }
 
 func ask(guards []Guard, in *Input) Decision { return conclude(in, answers(guards, in)) }
 
