@@ -21,9 +21,15 @@ func (v *validator) blastRadius() {
 	}
 }
 
+// mostChanges are the openings of one alert that the ledger remembers.
+const mostChanges = 100
+
 func (v *validator) flap() {
 	n, f := strictyaml.Child(v.root, "flap"), v.c.Flap
 	if n != nil && v.sound(n) && v.several("flap.changes", value(n, "changes"), f.Changes, 4) {
+		if at := value(n, "changes"); f.Changes > mostChanges {
+			v.at(at, "write a number up to 100", "flap.changes of %d can never be reached: the newest %d are remembered", f.Changes, mostChanges)
+		}
 		v.window("flap", n, f.Within, f.Clear)
 	}
 }

@@ -125,8 +125,9 @@ func (a fakeAction) Apply(_ context.Context, _ actions.Scope, _ actions.Plan, h 
 		a.w.clashes++
 	}
 	a.w.busy[a.target] = true
+	takes := a.w.takes
 	a.w.mu.Unlock()
-	pass(a.w.takes)
+	pass(takes)
 	a.w.mu.Lock()
 	defer a.w.mu.Unlock()
 	a.w.busy[a.target] = false

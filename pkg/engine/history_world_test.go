@@ -108,12 +108,28 @@ func (h *history) more(o op) {
 		}
 		h.send(list...)
 	case "flap":
-		a := h.fire(names[o.draw(0, len(names)-1)], 0, "flap")
-		h.send(a)
-		pass(time.Duration(1+o.draw(1, 90)) * time.Second)
-		delete(h.firing, a.Fingerprint)
-		h.w.drop(a.Fingerprint)
-		h.send(resolved(a, time.Now()))
+		var a alert.Alert
+		name := names[o.draw(0, len(names)-1)]
+		for range 1 + o.draw(2, 4) {
+			a = h.fire(name, 0, "flap")
+			h.send(a)
+			pass(time.Duration(1+o.draw(1, 90)) * time.Second)
+			delete(h.firing, a.Fingerprint)
+			h.w.drop(a.Fingerprint)
+			h.send(resolved(a, time.Now()))
+			pass(time.Second)
+		}
+		if o.draw(3, 1) == 0 {
+			h.send(h.fire(name, 0, "flap"))
+		}
+	case "slow": // one restart takes long, and another policy wants the same target
+		h.w.mu.Lock()
+		h.w.takes = time.Duration(1+o.draw(0, 120)) * time.Second
+		h.w.mu.Unlock()
+		h.send(h.fire("Api", 0, "slow"))
+		pass(time.Duration(1+o.draw(1, 60)) * time.Second)
+		h.send(h.fire([]string{"Both", "Api2"}[o.draw(2, 1)], time.Duration(o.draw(3, 1)*10)*time.Minute, "slow"))
+		pass(time.Second)
 	case "old":
 		h.send(h.fire(names[o.draw(0, len(names)-1)], 3*time.Hour+time.Duration(o.draw(1, 120))*time.Minute, "old"))
 	case "incident": // and an alert that it causes
@@ -123,9 +139,9 @@ func (h *history) more(o op) {
 		h.send(h.fire([]string{"Indexer", "Sup"}[o.draw(1, 1)], 0, "incident"))
 	case "repeat": // one alert fires on and on
 		a := h.fire(names[o.draw(0, len(names)-1)], 0, "repeat")
-		for range 4 {
+		for range 3 {
 			h.send(a)
-			pass(20 * time.Minute)
+			pass(16 * time.Minute)
 		}
 	case "order":
 		for _, a := range h.e.View().Active {

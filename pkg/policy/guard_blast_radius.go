@@ -20,7 +20,7 @@ func (BlastRadius) Name() string { return "blast_radius" }
 // that are down while nothing that they need is, and targets under other
 // remediations, each once.
 func (BlastRadius) Evaluate(in *Input) Answer {
-	if in.MaxUnhealthy < 0 {
+	if in.MaxUnhealthy < 0 || len(in.Possible) == 0 { // what changes nothing makes nothing worse
 		return Answer{}
 	}
 	causes := rootCauses(in)

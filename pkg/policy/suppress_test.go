@@ -158,7 +158,7 @@ func TestSuppressWhile_UnknownState(t *testing.T) {
 	runGuard(t, policy.PolicySuppressWhile{}, []guardCase{
 		{"never read", with(nil, nil), unknown("its page has not been read yet", 6*hour-5*minute)},
 		{"never read, which is allowed", with(nil, allow), policy.Answer{}},
-		{"never read since the start", with(good, func(u *policy.Upstream) { u.LastGood = time.Time{} }), unknown("its page has given no good answer since remediator started", 6*hour-4*minute)},
+		{"never read since the start", with(good, func(u *policy.Upstream) { u.LastGood = time.Time{} }), unknown("its page has given no good answer since remediator started", 6*hour)},
 		{"as old as may be", with(good, func(u *policy.Upstream) { u.LastGood = at(-3 * minute) }), policy.Answer{}},
 		{
 			"older", with(good, func(u *policy.Upstream) { u.LastGood = at(-3*minute - 1) }),

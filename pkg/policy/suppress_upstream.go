@@ -53,7 +53,9 @@ func unknown(in *Input, cfg Upstream, u ledger.Upstream, recorded bool) (why str
 	case u.State != upstream.Operational:
 		return u.Text, began(u)
 	case cfg.LastGood.IsZero():
-		return "its page has given no good answer since remediator started", began(u)
+		// How long that has been is not known yet: the watch records it as unknown after
+		// stale_after, and from then on it counts.
+		return "its page has given no good answer since remediator started", in.Now
 	case in.Now.Sub(cfg.LastGood).Abs() > cfg.StaleAfter:
 		return fmt.Sprintf("its page gave its last good answer at %s (stale_after %s)", clock(cfg.LastGood), span(cfg.StaleAfter)), cfg.LastGood
 	}

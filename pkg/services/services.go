@@ -79,7 +79,7 @@ func (s Service) Well(condition string) bool {
 	case Healthy, Running:
 		return true
 	case Completed:
-		return condition == ConditionCompleted
+		return condition != ConditionHealthy // it has done what it was started for
 	default:
 		return false
 	}

@@ -72,6 +72,6 @@ func TestService_Well(t *testing.T) {
 		}
 	}
 	for _, c := range conditions {
-		require.Equal(t, c == services.ConditionCompleted, services.Service{State: services.Completed}.Well(c), c)
+		require.Equal(t, c != services.ConditionHealthy, services.Service{State: services.Completed}.Well(c), c)
 	}
 }
