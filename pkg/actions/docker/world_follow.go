@@ -8,6 +8,8 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"go.uber.org/zap"
+
+	"github.com/stellarescrow/remediator/pkg/actions"
 )
 
 var (
@@ -50,7 +52,9 @@ func (w *Watcher) follow(ctx context.Context, en *watched, first bool) (stood bo
 	if err != nil {
 		return false, err
 	}
-	w.resume(ctx, en, first)
+	if err := w.resume(ctx, en, first); err != nil {
+		return false, err
+	}
 	if err := w.lookAt(ctx, en); err != nil {
 		return false, err
 	}
@@ -109,22 +113,31 @@ func (w *Watcher) subscribe(ctx context.Context, cancel func(), en *watched) (<-
 }
 
 // resume finds out whether a new stream joins the one before it without a gap: it
-// does when the engine still remembers the last event of that one.
-func (w *Watcher) resume(ctx context.Context, en *watched, first bool) {
+// does when the engine still remembers the last event of that one. An engine that
+// cannot be asked proves nothing, and is lost.
+func (w *Watcher) resume(ctx context.Context, en *watched, first bool) error {
 	w.mu.Lock()
 	last := en.last
 	w.mu.Unlock()
 	if !first && !last.IsZero() {
 		ask, cancel := context.WithTimeout(ctx, lookBound)
 		defer cancel()
-		if found, err := en.reader.Past(ask, en.Project, last, last); err == nil && len(found) > 0 {
-			return
+		found, err := en.reader.Past(ask, en.Project, last, last)
+		switch code := actions.CodeOf(err); {
+		case ctx.Err() != nil:
+			return ctx.Err() // stopped, which says nothing of the engine
+		case err == nil && len(found) > 0:
+			return nil
+		case err != nil && (code == actions.CodeUnreachable || code == actions.CodeTimeout):
+			w.lose(en, err)
+			return err
 		}
-		w.o.Logger.Info("events of the engine were missed: it was started anew, or too many came meanwhile", zap.String("docker", en.Name))
+		w.o.Logger.Info("events of the engine were missed: it was started anew, or too many came meanwhile", zap.String("docker", en.Name), zap.Error(err))
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	en.gap(w.o.Now())
+	return nil
 }
 
 // heard files an event and looks at its container where the event can have changed

@@ -68,7 +68,12 @@ func overlook(t *testing.T, depends map[string][]string, specs ...lab.ServiceSpe
 	core, logs := observer.New(zap.InfoLevel)
 	o.logs = logs
 	o.watcher = o.engines.Watch(docker.WatchOptions{Logger: zap.New(core), Changed: func() { o.changes.Add(1) }, Every: time.Minute})
-	t.Cleanup(o.watcher.Stop)
+	t.Cleanup(func() {
+		o.watcher.Stop()
+		for _, l := range logs.All() {
+			t.Logf("%s %s %v", l.Time.Format(time.StampMicro), l.Message, l.ContextMap())
+		}
+	})
 	return o
 }
 
