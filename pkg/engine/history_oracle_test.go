@@ -24,6 +24,7 @@ type oracle struct {
 
 	cancelled map[string]bool // intents that never happened
 	acts      map[string]bool // remediations that have an effect
+	starts    map[string]bool // remediations that were taken out of the queue
 	open      map[string]audit.Record
 	first     map[string]audit.Record   // first alert.firing of an episode
 	openings  map[string][]time.Time    // by fingerprint
@@ -34,6 +35,7 @@ type oracle struct {
 	quarant   map[string]bool
 	pauses    map[string]ledger.PauseData
 	up        []oracleUp
+	effects   map[string][]span // by target
 }
 
 type oracleUp struct {
@@ -64,7 +66,7 @@ type oracleRun struct {
 
 func (h *history) oracles() {
 	o := &oracle{
-		h: h, t: h.t, acts: map[string]bool{}, book: map[string]*policy.Policy{}, cancelled: map[string]bool{}, open: map[string]audit.Record{},
+		h: h, t: h.t, effects: map[string][]span{}, acts: map[string]bool{}, starts: map[string]bool{}, book: map[string]*policy.Policy{}, cancelled: map[string]bool{}, open: map[string]audit.Record{},
 		first: map[string]audit.Record{}, openings: map[string][]time.Time{}, rems: map[string]*oracleRun{},
 		results: map[string][]oracleResult{}, quarant: map[string]bool{}, pauses: map[string]ledger.PauseData{},
 	}
@@ -78,8 +80,11 @@ func (h *history) oracles() {
 		}
 	}
 	for _, r := range all {
-		if r.Type == audit.StepStarted && !o.cancelled[intentKey(r)] {
+		switch {
+		case r.Type == audit.StepStarted && !o.cancelled[intentKey(r)]:
 			o.acts[r.Remediation] = true
+		case r.Type == audit.CheckFinished:
+			o.starts[r.Remediation] = true
 		}
 	}
 	for _, r := range all {
@@ -130,10 +135,13 @@ func (o *oracle) take(r audit.Record) {
 		if !o.cancelled[intentKey(r)] {
 			run.began = true
 			run.touched[r.Target] = at
+			o.effects[r.Target] = append(o.effects[r.Target], span{from: at, to: at})
 		}
 	case audit.StepFinished:
 		if _, ok := run.touched[r.Target]; ok && !stepData(r).Cancelled {
 			run.touched[r.Target] = at
+			last := o.effects[r.Target]
+			last[len(last)-1].to = at
 		}
 	case audit.RemediationHeld:
 		run.held = true
@@ -223,6 +231,10 @@ func (o *oracle) decided(r audit.Record, run *oracleRun) {
 		o.rems[run.id] = run
 		o.order = append(o.order, run)
 	}
+	for _, other := range o.order {
+		overlap := o.starts[run.id] && other != run && !other.closed && other.locked && slices.ContainsFunc(run.targets, func(t string) bool { return slices.Contains(other.targets, t) })
+		require.False(o.t, overlap, "target_busy: %s begins while %s works on %v", run.id, other.id, other.targets)
+	}
 	if !o.acts[run.id] {
 		return // a quiet repetition is recorded late, when it comes to something
 	}
@@ -231,10 +243,6 @@ func (o *oracle) decided(r audit.Record, run *oracleRun) {
 	first := o.first[r.Episode]
 	var d ledger.AlertData
 	_ = json.Unmarshal(first.Data, &d)
-	for _, other := range o.order {
-		overlap := other != run && !other.closed && other.locked && slices.ContainsFunc(run.targets, func(t string) bool { return slices.Contains(other.targets, t) })
-		require.False(o.t, overlap, "target_busy: %s begins while %s works on %v", run.id, other.id, other.targets)
-	}
 	if p.On == policy.OnFiring && d.Origin != ledger.OriginRun && firing { // else it is for one that joined
 		require.LessOrEqual(o.t, first.Time.Sub(first.Alert.StartsAt), p.Settings.MaxAlertAge, "stale: %s begins for an old alert", run.id)
 		require.False(o.t, at.Before(ep.Alert.StartsAt.Add(p.Settings.For)), "for: %s begins too early", run.id)
@@ -388,8 +396,8 @@ func (o *oracle) noOverride(r audit.Record, run *oracleRun) {
 // ours says whether a stop came while an effect of ours on the target was under way,
 // or a few seconds after: then nobody can tell whose it was.
 func (o *oracle) ours(target string, at time.Time) bool {
-	for _, run := range o.order {
-		if end, ok := run.touched[target]; ok && !at.Before(end.Add(-2*time.Second)) && at.Sub(end) <= 5*time.Second {
+	for _, s := range o.effects[target] {
+		if !at.Before(s.from.Add(-time.Second)) && !at.After(s.to.Add(5*time.Second)) {
 			return true
 		}
 	}

@@ -64,6 +64,9 @@ func TestMutation_HistoriesNoticeEachBrokenGuard(t *testing.T) {
 				synctest.Test(t, func(*testing.T) { v = live(ops) })
 				if v.text != "" {
 					t.Logf("noticed by history %d: %s", seed, noticed(v.text))
+					if os.Getenv("STORY") != "" {
+						t.Log(v.text)
+					}
 					return
 				}
 			}
