@@ -109,7 +109,7 @@ func (a fakeAction) Plan(context.Context, actions.Scope) (actions.Plan, error) {
 	}
 	return actions.Plan{
 		Uses: "docker.restart", Targets: []string{a.target}, Text: "restart " + a.target,
-		Objects: []actions.Object{{Kind: "container", ID: "c-" + a.target}},
+		Objects: []actions.Object{{Kind: "container", ID: "c-" + a.target + a.w.containers()}},
 	}, nil
 }
 
@@ -159,6 +159,7 @@ type world struct {
 	busy      map[string]bool
 	clashes   int
 	takes     time.Duration
+	container string // part of the ids of containers: they were recreated
 	onApply   func(string) (actions.Result, error)
 	planErr   atomic.Pointer[error]
 	symptom   atomic.Bool // confirm finds it
@@ -192,6 +193,12 @@ func (w *world) drop(fingerprint string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.current, fingerprint)
+}
+
+func (w *world) containers() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.container
 }
 
 func (w *world) effects() []string {
