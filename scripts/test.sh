@@ -29,6 +29,7 @@ part() {
 part 'unit, conformance, end to end' env CGO_ENABLED=0 go test -v -count=1 -timeout 12m ./...
 
 # Everything that runs concurrently is under pkg; what stands on containers is
-# exercised above, where time limits are the engine's, not the detector's.
+# exercised above, where time limits are the engine's, not the detector's; breaking
+# guards on purpose is about what they say, not about races.
 mapfile -t packages < <(go list ./pkg/...)
-part 'race' env CGO_ENABLED=1 go test -v -race -count=1 -short -timeout 12m "${packages[@]}"
+part 'race' env CGO_ENABLED=1 go test -v -race -count=1 -short -skip TestMutation -timeout 12m "${packages[@]}"
