@@ -58,6 +58,7 @@ var crashes = []struct {
 	{at: "firing", job: "one", outcomes: []string{"interrupted", "succeeded"}, intents: 1, restarts: 1},
 	{at: "confirmed", job: "one", outcomes: []string{"interrupted", "succeeded"}, intents: 1, restarts: 1},
 	{at: "planned", job: "one", outcomes: []string{"interrupted", "succeeded"}, intents: 1, restarts: 1},
+	{at: "consented", job: "one", outcomes: []string{"interrupted", "succeeded"}, intents: 1, restarts: 1},
 	{at: "guarded", job: "one", outcomes: []string{"interrupted", "succeeded"}, intents: 1, restarts: 1},
 	// The intent is durable and nothing was done: it is not done later either.
 	{at: "intended", job: "one", outcomes: []string{"interrupted"}, intents: 1, restarts: 0, tells: 1},
