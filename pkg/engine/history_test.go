@@ -503,8 +503,17 @@ func checkHistories(t *testing.T, least, most int) {
 	})
 }
 
-// TestEngine_HistoriesKeepTheInvariants is the seeded part of TestSoak_Histories.
-func TestEngine_HistoriesKeepTheInvariants(t *testing.T) { checkHistories(t, 5, 60) }
+// TestEngine_HistoriesKeepTheInvariants lives 10,000 short histories in a test run,
+// fewer under the race detector.
+func TestEngine_HistoriesKeepTheInvariants(t *testing.T) {
+	rounds := 100
+	if testing.Short() {
+		rounds = 3
+	}
+	for range rounds { // of rapid's 100
+		checkHistories(t, 5, 60)
+	}
+}
 
 // TestSoak_Histories lives long histories: one round of them in a test run, many
 // more with REMEDIATOR_SOAK set.

@@ -97,7 +97,7 @@ func (w *Watcher) subscribe(ctx context.Context, cancel func(), en *watched) (<-
 	})
 	events, failed := en.reader.Events(ctx, en.Project, "", since)
 	inTime.Stop()
-	err := error(nil)
+	var err error
 	select {
 	case <-late:
 		err = errNotSubscribed

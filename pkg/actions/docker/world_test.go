@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/docker/docker/api/types/container"
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
@@ -84,10 +83,12 @@ func (o *outlook) get(service string) services.Service {
 // await gives the service once it is as wanted.
 func (o *outlook) await(service string, ok func(services.Service) bool) services.Service {
 	o.Helper()
-	require.EventuallyWithT(o, func(c *assert.CollectT) {
-		s := o.get(service)
-		assert.True(c, ok(s), "%+v", s)
-	}, 20*time.Second, 5*time.Millisecond)
+	defer func() {
+		if o.Failed() {
+			o.Logf("%+v", o.get(service))
+		}
+	}()
+	require.Eventually(o, func() bool { return ok(o.get(service)) }, 20*time.Second, 5*time.Millisecond, service)
 	return o.get(service)
 }
 
@@ -338,12 +339,11 @@ func TestWatcher_IsQuick(t *testing.T) {
 	require.Eventually(t, func() bool { return state() == services.Running }, 10*time.Second, 5*time.Millisecond)
 	var lags []time.Duration
 	for i := range 8 {
-		for len(shown) > 0 {
-			<-shown
-		}
 		o.crash("api")
 		at := <-shown
-		require.Equal(t, services.Stopped, state())
+		for state() != services.Stopped { // what is left of the start before
+			at = <-shown
+		}
 		require.NoError(t, o.lab.WaitEvent(o.ctx, "api", "die", i+1))
 		events, err := o.lab.Events(o.ctx, "api")
 		require.NoError(t, err)
