@@ -53,11 +53,17 @@ func (u *upstreams) follow(l *ledger.Ledger, tell func(context.Context, upstream
 // Upstreams implements engine.UpstreamSource.
 func (u *upstreams) Upstreams() map[string]policy.Upstream {
 	watch := u.watch.Load()
+	errs := map[string]string{}
+	if watch != nil {
+		for _, s := range watch.States() {
+			errs[s.Name] = s.LastError
+		}
+	}
 	out := make(map[string]policy.Upstream, len(u.configs))
 	for _, c := range u.configs {
 		p := policy.Upstream{
 			Name: c.Name, StaleAfter: c.StaleAfter, UnknownAllows: c.UnknownAllows,
-			ResumeAfter: c.ResumeAfter, MaxSuppression: c.MaxSuppression,
+			ResumeAfter: c.ResumeAfter, MaxSuppression: c.MaxSuppression, LastError: errs[c.Name],
 		}
 		if watch != nil {
 			p.LastGood = watch.LastGood(c.Name)

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/stellarescrow/remediator/pkg/ledger"
@@ -28,6 +29,9 @@ func whileUpstream(in *Input, name string) Answer {
 			name, clock(past(u.Recorded, in.Now)), clock(until), span(cfg.ResumeAfter))}
 	}
 	why, since := unknown(in, cfg, u, recorded)
+	if why != "" && cfg.LastError != "" && !strings.Contains(why, cfg.LastError) {
+		why += ": " + cfg.LastError
+	}
 	lasts := u.State == upstream.Unknown && afterTrouble(u)
 	switch {
 	case why == "", cfg.UnknownAllows && !lasts:
