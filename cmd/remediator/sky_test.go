@@ -99,7 +99,7 @@ func (s *scene) event(ctx context.Context, service, action, nth string) (lab.Eve
 	return own[n-1], nil
 }
 
-// lag TYPE CODE WAIT POLICY VERDICT MOST: from the last record of TYPE with reason
+// lag TYPE CODE WAIT POLICY VERDICT MOST: from the first record of TYPE with reason
 // CODE plus WAIT, when a guard lifted, to the policy's next decision to VERDICT it
 // took no longer than MOST, and was not before. It prints how long.
 func lagCommand(ctx context.Context, s *scene, ts *testscript.TestScript, args []string) error {
@@ -112,14 +112,14 @@ func lagCommand(ctx context.Context, s *scene, ts *testscript.TestScript, args [
 	if err := errors.Join(err, merr, rerr); err != nil {
 		return err
 	}
-	var lifted, decided time.Time
+	var lifted, decided time.Time // the first each
 	for _, r := range all {
 		at, err := time.Parse(time.RFC3339Nano, r.get("time"))
 		switch {
 		case err != nil:
 			return err
-		case r.get("type") == args[0] && r.get("reason.code") == args[1]:
-			lifted, decided = at.Add(wait), time.Time{}
+		case r.get("type") == args[0] && r.get("reason.code") == args[1] && lifted.IsZero():
+			lifted = at.Add(wait)
 		case r.get("type") == "remediation.decided" && r.get("policy") == args[3] && r.get("verdict") == args[4] && !lifted.IsZero() && decided.IsZero():
 			decided = at
 		}
