@@ -60,6 +60,8 @@ type Episode struct {
 	// Lineage is shared by episodes of one fingerprint that follow each other
 	// within FlapWindow: attempts are counted along it.
 	Lineage string
+
+	name string // alertname
 	// Decided is the last recorded decision by policy name ("" where none matched).
 	Decided map[string]Decided
 	// Escalated names the policies for which people were told.
@@ -130,7 +132,7 @@ func (l *Ledger) firingLocked(r *audit.Record) {
 	if !e.Open && d.Cause != CauseMoved {
 		l.openings.add(e.Fingerprint, r.Time.Time)
 	}
-	l.beginLocked(e)
+	l.beginLocked(e, r.Alert.Labels["alertname"])
 	e.seen(*r.Alert)
 	if d.GroupKey != "" {
 		e.GroupKey = d.GroupKey

@@ -33,8 +33,9 @@ type Ledger struct {
 	mu sync.RWMutex // guards everything below
 
 	episodes  map[string]*Episode
-	latest    map[string]*Episode // by fingerprint: the newest episode
-	open      map[string]*Episode // by id: the open ones
+	latest    map[string]*Episode            // by fingerprint: the newest episode
+	open      map[string]*Episode            // by id: the open ones
+	named     map[string]map[string]*Episode // those by alertname
 	openings  openings
 	rems      map[string]*Remediation
 	uses      uses     // effects on targets
@@ -68,6 +69,7 @@ func New() *Ledger {
 		seen:     seen{},
 
 		open:        map[string]*Episode{},
+		named:       map[string]map[string]*Episode{},
 		openings:    openings{},
 		streaks:     streaks{},
 		stops:       stops{},

@@ -19,7 +19,8 @@ func suppressed(in *Input, c SuppressWhile) Answer {
 }
 
 func whileAlert(in *Input, c SuppressWhile) Answer {
-	ep, ok := in.History.FiringWhere(in.Episode.ID, func(set map[string]string) bool { return matchesAll(c.Alert, set) })
+	names, _ := namesOf(c.Alert)
+	ep, ok := in.History.FiringWhere(in.Episode.ID, func(set map[string]string) bool { return matchesAll(c.Alert, set) }, names...)
 	if !ok {
 		return Answer{}
 	}
