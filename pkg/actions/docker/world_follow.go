@@ -68,12 +68,15 @@ func (w *Watcher) follow(ctx context.Context, en *watched, first bool) (stood bo
 			w.broken(en)
 			return true, errors.Join(errStreamEnded, err)
 		case <-tick.C:
-			if err := w.lookAt(ctx, en); err != nil { // then the stream is not to be trusted either
-				w.broken(en)
-				return true, err
-			}
+			err = w.lookAt(ctx, en)
 		case e := <-events:
-			w.heard(ctx, en, e)
+			if err = w.heard(ctx, en, e); err != nil {
+				err = w.lookAt(ctx, en) // is it the container, or the engine?
+			}
+		}
+		if err != nil { // then the stream is not to be trusted either
+			w.broken(en)
+			return true, err
 		}
 	}
 }
@@ -142,9 +145,9 @@ func (w *Watcher) resume(ctx context.Context, en *watched, first bool) error {
 
 // heard files an event and looks at its container where the event can have changed
 // what is known of it.
-func (w *Watcher) heard(ctx context.Context, en *watched, e Event) {
+func (w *Watcher) heard(ctx context.Context, en *watched, e Event) error {
 	if e.OneOff || e.Service == "" {
-		return
+		return nil
 	}
 	w.mu.Lock()
 	en.hear(e)
@@ -154,10 +157,11 @@ func (w *Watcher) heard(ctx context.Context, en *watched, e Event) {
 	w.mu.Unlock()
 	switch {
 	case worthALook(e.Action):
-		w.lookAtOne(ctx, en, e.ID)
-	case e.Action == "destroy", e.Action == "stop":
+		return w.lookAtOne(ctx, en, e.ID)
+	case e.Action == "destroy":
 		w.publish()
 	}
+	return nil
 }
 
 // worthALook says whether an event can change what a look at its container tells.

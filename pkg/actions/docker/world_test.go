@@ -2,6 +2,7 @@ package docker_test
 
 import (
 	"context"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -122,6 +123,25 @@ func (o *outlook) crash(service string) {
 	require.NoError(o, unix.Kill(c.State.Pid, unix.SIGKILL))
 }
 
+// answering waits until services answer: one that is killed while it starts may not
+// start again.
+func (o *outlook) answering(names ...string) {
+	o.Helper()
+	for _, name := range names {
+		url, err := o.lab.URL(o.ctx, name)
+		require.NoError(o, err)
+		require.Eventually(o, func() bool {
+			req, err := http.NewRequestWithContext(o.ctx, http.MethodGet, url+"/control/state", nil)
+			if err != nil {
+				return false
+			}
+			req.Close = true
+			res, err := http.DefaultClient.Do(req)
+			return err == nil && res.Body.Close() == nil && res.StatusCode == http.StatusOK
+		}, 20*time.Second, 20*time.Millisecond, name)
+	}
+}
+
 // plain is a service without a health check, whose events are few.
 func plain(name string) lab.ServiceSpec { return lab.ServiceSpec{Name: name, NoHealthcheck: true} }
 
@@ -139,6 +159,7 @@ func TestWatcher_SaysWhyServicesStopped(t *testing.T) {
 	require.Equal(t, services.Missing, o.get("gone").State)
 	require.Equal(t, "gone has no container", o.get("gone").Text)
 
+	o.answering("stopped", "killed", "hup", "zero", "one", "ninth", "oom", "restarted")
 	o.signal("hup", "HUP")
 	begin := time.Now()
 	for name, act := range map[string]func() error{
@@ -273,6 +294,7 @@ func TestWatcher_OutlivesTheEngine(t *testing.T) {
 	o.awaitState("api", services.Running)
 	o.awaitCause("stopped", services.ByKill)
 	o.awaitCause("killed", services.ByKill)
+	o.answering("api")
 	require.NoError(t, o.lab.ExitInside(o.ctx, "api", 1))
 	o.awaitCause("api", services.ByCrash)
 }
@@ -289,6 +311,7 @@ func TestWatcher_LooksOnce(t *testing.T) {
 	} {
 		// The engine remembers 256 events of all its containers, which other tests
 		// make as well: the stop may be forgotten before it is asked about.
+		o.answering("api")
 		require.Eventually(t, func() bool {
 			if c.act() != nil || o.lab.WaitExited(o.ctx, "api") != nil {
 				return false
@@ -296,6 +319,7 @@ func TestWatcher_LooksOnce(t *testing.T) {
 			world, err := o.engines.Watch(docker.WatchOptions{}).Look(o.ctx)
 			s := world.Get("docker:local/api")
 			again := o.lab.StartService(o.ctx, "api")
+			o.answering("api")
 			return err == nil && again == nil && s.State == services.Stopped && s.Stops[0].Cause == c.want
 		}, 30*time.Second, 100*time.Millisecond, c.want)
 		_, err := o.lab.Starts(o.ctx, "api")
@@ -332,13 +356,20 @@ func TestWatcher_AnEngineThatHangsIsUnknownInTime(t *testing.T) {
 func TestWatcher_IsQuick(t *testing.T) {
 	o := overlook(t, nil, plain("api"))
 	shown := make(chan time.Time, 100)
-	w := o.engines.Watch(docker.WatchOptions{Changed: func() { shown <- time.Now() }})
+	core, logs := observer.New(zap.DebugLevel)
+	w := o.engines.Watch(docker.WatchOptions{Logger: zap.New(core), Changed: func() { shown <- time.Now() }})
+	defer func() {
+		if t.Failed() {
+			t.Logf("%+v\n%v", w.World().Get("docker:local/api"), logs.All())
+		}
+	}()
 	t.Cleanup(w.Stop)
 	w.Start(o.ctx)
 	state := func() services.State { return w.World().Get("docker:local/api").State }
 	require.Eventually(t, func() bool { return state() == services.Running }, 10*time.Second, 5*time.Millisecond)
 	var lags []time.Duration
 	for i := range 8 {
+		o.answering("api")
 		o.crash("api")
 		at := <-shown
 		for state() != services.Stopped { // what is left of the start before

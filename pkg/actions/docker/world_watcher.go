@@ -173,26 +173,28 @@ func (w *Watcher) lookAt(ctx context.Context, en *watched) error {
 	return nil
 }
 
-// lookAtOne looks at one container again.
-func (w *Watcher) lookAtOne(ctx context.Context, en *watched, id string) {
+// lookAtOne looks at one container again. One that cannot be looked at is unknown
+// until the next look; the error says why.
+func (w *Watcher) lookAtOne(ctx context.Context, en *watched, id string) error {
 	select {
 	case en.look <- struct{}{}:
 		defer func() { <-en.look }()
 	case <-ctx.Done():
-		return
+		return ctx.Err()
 	}
-	look, cancel := context.WithTimeout(ctx, lookBound)
+	look, cancel := context.WithTimeout(ctx, inspectTime)
 	defer cancel()
 	c, err := en.reader.Inspect(look, id)
 	if ctx.Err() != nil {
-		return
+		return ctx.Err()
 	}
+	gone := actions.CodeOf(err) == actions.CodeTargetNotFound
 	w.mu.Lock()
 	switch {
 	case err == nil:
 		en.take(c, w.o.Now())
 		en.at = w.o.Now()
-	case actions.CodeOf(err) == actions.CodeTargetNotFound:
+	case gone:
 		en.forget(id)
 	default:
 		if c, ok := en.seen[id]; ok {
@@ -202,6 +204,10 @@ func (w *Watcher) lookAtOne(ctx context.Context, en *watched, id string) {
 	}
 	w.mu.Unlock()
 	w.publish()
+	if gone {
+		return nil
+	}
+	return err
 }
 
 // lose says that an engine cannot be looked at.
