@@ -325,11 +325,13 @@ func (e *Engine) considerAll(ctx context.Context, which func(ledger.Episode) boo
 			list = append(list, ep)
 		}
 	}
-	for _, ep := range list {
-		if now, ok := e.ledger.Episode(ep.ID); ok {
-			e.consider(ctx, now)
+	e.batched(ctx, func() {
+		for _, ep := range list {
+			if now, ok := e.ledger.Episode(ep.ID); ok {
+				e.consider(ctx, now)
+			}
 		}
-	}
+	})
 }
 
 // Rejected records a configuration that was refused; the one in force stays.

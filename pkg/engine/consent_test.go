@@ -111,6 +111,7 @@ func TestConsent_ExpiredTellsOnceAndAsksAgainOnlyForAnotherPlan(t *testing.T) {
 		after(12 * time.Hour)
 		require.Equal(t, 1, b.count("approval.requested"))
 		require.Equal(t, 2, b.count("escalation.sent"))
+		require.Equal(t, 2, b.count("remediation.decided await_approval/approval"), "what is tried again quietly leaves no trace")
 		require.Empty(t, b.w.effects())
 		b.w.mu.Lock()
 		b.w.container = "recreated"

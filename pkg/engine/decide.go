@@ -365,10 +365,19 @@ func (e *Engine) record(ctx context.Context, snap *Snapshot, p *policy.Policy, e
 		return
 	}
 	r := e.decidedRecord(snap, p, ep, d, remediation)
+	key := ep.ID + "|" + name
+	if e.batch != nil && remediation == "" && e.batch.repeats(key, r) {
+		return
+	}
 	e.log.Info("decided", zap.String("verdict", r.Verdict), zap.String("reason", r.Reason.Code), zap.String("text", r.Reason.Text),
 		zap.String("policy", name), zap.String("episode", ep.ID), zap.String("fingerprint", ep.Fingerprint),
 		zap.String("remediation", remediation), zap.String("mode", r.Mode))
 	e.metrics.Decided(name, r.Verdict, r.Reason.Code)
+	if e.batch != nil && remediation == "" {
+		e.batch.add(key, r)
+		return
+	}
+	e.flush(ctx)
 	if err := e.mustAppend(ctx, r); err != nil {
 		e.log.Error("decision not recorded", zap.Error(err))
 	}
@@ -446,6 +455,7 @@ func (e *Engine) enqueue(ctx context.Context, snap *Snapshot, rb *Runbook, ep le
 	r.asks = d.asks()
 	r.rec.quiet = quiet
 	r.before = e.ended[key].failure
+	e.flush(ctx)
 	e.activate(r)
 	if !quiet {
 		e.record(ctx, snap, rb.Policy, ep, d, r.id)
@@ -470,6 +480,7 @@ func (e *Engine) join(ctx context.Context, snap *Snapshot, rb *Runbook, ep ledge
 	if r == nil {
 		return
 	}
+	e.flush(ctx)
 	r.add(ep.ID)
 	e.handled[caseID{ep.ID, rb.Policy.Name}.key()] = r
 	rec := e.decidedRecord(snap, rb.Policy, ep, d, r.id)
@@ -484,6 +495,10 @@ func (e *Engine) join(ctx context.Context, snap *Snapshot, rb *Runbook, ep ledge
 // the configuration changed. Cases that are being tried again quietly keep their
 // pace unless all is asked for.
 func (e *Engine) reconsider(ctx context.Context, all bool) {
+	e.batched(ctx, func() { e.reconsiderEach(ctx, all) })
+}
+
+func (e *Engine) reconsiderEach(ctx context.Context, all bool) {
 	for _, key := range sortedKeys(e.cases) {
 		c, ok := e.cases[key]
 		if !ok || (!all && e.retries[key] > 0) {

@@ -109,6 +109,7 @@ type Engine struct {
 	watched map[string]bool            // remediations whose effect is not known yet
 	absent  map[string]AlertState
 	waits   *waits
+	batch   *batch // nil: decisions are recorded one by one
 	about   *about
 	storm   *storm
 	speaks  map[string]string // upstream: its open episode

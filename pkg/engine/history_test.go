@@ -161,7 +161,7 @@ var names = []string{"Api", "Api2", "Web", "Both", "Db", "Indexer", "Ask", "Sup"
 
 var kinds = []string{
 	"fire", "fire", "fire", "again", "resolve", "resolve", "time", "time", "time", "world", "world", "alertmanager", "pause", "mode", "crash", "stop", "fuse", "store",
-	"service", "service", "page", "page", "answer", "answer", "run", "clear", "burst", "flap", "order", "old", "scoped", "incident", "repeat", "slow",
+	"service", "service", "page", "page", "answer", "answer", "run", "clear", "burst", "flap", "order", "old", "scoped", "incident", "repeat", "slow", "slow",
 }
 
 // step lives one event.

@@ -39,7 +39,7 @@ func books(w *world) []*Runbook {
 	api, api2, web, both := book("Api", "api"), book("Api2", "api"), book("Web", "web"), book("Both", "api")
 	api2.Policy.Settings.For = forApi2
 	both.Steps = append(both.Steps, w.step(1, PhaseSteps, "docker.restart", "web"))
-	both.Policy.Severity = "P1"
+	both.Policy.Severity, both.Policy.Settings.Cooldown = "P1", 0 // as RB-001
 	web.Policy.Settings.Breaker.Failures = 2
 	web.Policy.Settings.Mute = []policy.Interval{{Name: "maintenance", Times: []timeinterval.TimeInterval{mute()}}}
 	db := book("Db", "db")
@@ -126,6 +126,11 @@ func (h *history) more(o op) {
 		h.w.mu.Lock()
 		h.w.takes = time.Duration(1+o.draw(0, 120)) * time.Second
 		h.w.mu.Unlock()
+		h.w.symptom.Store(true)
+		h.w.unknown.Store(false)
+		for _, name := range []string{"api", "db", "web"} {
+			h.w.sky.set(name, services.Healthy, "")
+		}
 		h.send(h.fire("Api", 0, "slow"))
 		pass(time.Duration(1+o.draw(1, 60)) * time.Second)
 		h.send(h.fire([]string{"Both", "Api2"}[o.draw(2, 1)], time.Duration(o.draw(3, 1)*10)*time.Minute, "slow"))

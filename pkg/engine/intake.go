@@ -49,8 +49,13 @@ func (e *Engine) changedAll(ctx context.Context, ids []string) {
 			e.countStorm(snap, ep)
 		}
 	}
-	for _, id := range ids {
-		e.changed(ctx, id)
+	e.batched(ctx, func() {
+		for _, id := range ids {
+			e.changed(ctx, id)
+		}
+	})
+	for _, rem := range sortedKeys(e.watched) {
+		e.judgeEffect(ctx, rem, false)
 	}
 	e.liftSoon(policy.CodeAlertFiring, policy.CodeDependency)
 }
@@ -191,7 +196,4 @@ func (e *Engine) changed(ctx context.Context, id string) {
 	}
 	e.releaseAsking(ctx, id)
 	e.consider(ctx, ep)
-	for _, rem := range sortedKeys(e.watched) {
-		e.judgeEffect(ctx, rem, false)
-	}
 }

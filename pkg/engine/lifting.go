@@ -68,13 +68,15 @@ func (w *waits) drop(key string) {
 
 // lift decides the cases again that wait for one of the codes.
 func (e *Engine) lift(ctx context.Context, codes ...policy.Code) {
-	for _, c := range codes {
-		for _, key := range sortedKeys(e.waits.byCode[c]) {
-			if id, ok := e.cases[key]; ok {
-				e.evaluate(ctx, id)
+	e.batched(ctx, func() {
+		for _, c := range codes {
+			for _, key := range sortedKeys(e.waits.byCode[c]) {
+				if id, ok := e.cases[key]; ok {
+					e.evaluate(ctx, id)
+				}
 			}
 		}
-	}
+	})
 }
 
 // liftSoon does the same a moment later, once for all events until then.

@@ -62,6 +62,22 @@ func (v View) PersonStopped(s StopSeen) bool {
 	return v.l.stops.index(s) >= 0
 }
 
+// LastPersonStop is the newest stop of a target's containers that is known to be a
+// person's.
+func (v View) LastPersonStop(target string) (StopSeen, bool) {
+	v.l.mu.RLock()
+	defer v.l.mu.RUnlock()
+	var best StopSeen
+	for k, list := range v.l.stops {
+		for _, s := range list {
+			if k.target == target && s.at.After(best.At) {
+				best = StopSeen{Target: target, Container: k.container, At: s.at}
+			}
+		}
+	}
+	return best, !best.At.IsZero()
+}
+
 // Ours says whether an intent of ours on the target was under way at a time, or
 // had ended less than slack before. An intent that never got a result was under way
 // no longer than its remediation: a person's stop must not pass for ours.

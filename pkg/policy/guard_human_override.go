@@ -27,11 +27,41 @@ func (HumanOverride) Evaluate(in *Input) Answer {
 		if !startsContainers(e.Uses) {
 			continue
 		}
-		for _, s := range in.World.Get(e.Target).Stops {
+		service := in.World.Get(e.Target)
+		for _, s := range service.Stops {
 			found = append(found, overridden(in, e, s))
 		}
+		found = append(found, underTheirHands(in, service))
 	}
 	return firmest(found...)
+}
+
+// startedGrace is how long a service that a person started again is left alone where
+// no health check says how it is.
+const startedGrace = time.Minute
+
+// underTheirHands: what a person stopped and has just started again is not restarted
+// while it starts, although it does not answer yet.
+func underTheirHands(in *Input, s services.Service) Answer {
+	if s.State != services.Starting && s.State != services.Running {
+		return Answer{}
+	}
+	stop, ok := in.History.LastPersonStop(s.Target)
+	if !ok || s.Since.Before(stop.At) || in.History.Ours(s.Target, stop.At, stopSlack) {
+		return Answer{}
+	}
+	if last, acted := in.History.LastEffect(s.Target, ""); acted && last.Time.After(stop.At) {
+		return Answer{} // it was ours to start since
+	}
+	a := Answer{Code: CodeStoppedByPerson, Text: fmt.Sprintf(
+		"%s was stopped by a person at %s and has been started again since: it gets time to come up", s.Target, clock(stop.At))}
+	if s.State == services.Starting { // its health check will tell
+		return a
+	}
+	if a.Until = past(s.Since, in.Now).Add(startedGrace); !a.Until.After(in.Now) {
+		return Answer{}
+	}
+	return a
 }
 
 func overridden(in *Input, e Effect, s services.Stop) Answer {

@@ -100,3 +100,43 @@ func TestHumanOverride_Evaluate(t *testing.T) {
 		}, person("")},
 	})
 }
+
+func TestHumanOverride_WhatAPersonStartsAgainIsLeftAlone(t *testing.T) {
+	stopOf := ledger.StopSeen{Target: target, Container: "0123456789abcdef", At: at(-10 * minute)}
+	runs := func(state services.State, since time.Duration, more ...func(*fixture)) func(*fixture) {
+		return func(f *fixture) {
+			f.apply(at(-9*minute), audit.Record{
+				Type: audit.RemediationDecided, Episode: "e-1", Policy: "Q", Verdict: "suppress",
+				Reason: &audit.Reason{Code: string(policy.CodeStoppedByPerson)}, Data: audit.JSON(ledger.DecidedData{Stops: []ledger.StopSeen{stopOf}}),
+			})
+			for _, change := range more {
+				change(f)
+			}
+			f.restarts(target)
+			s := declared(target, state)
+			s.Since = at(since)
+			f.world(s)
+		}
+	}
+	text := "docker:local/a was stopped by a person at 2026-03-01 09:50:00Z and has been started again since: it gets time to come up"
+	left := policy.Answer{Code: policy.CodeStoppedByPerson, Text: text}
+	until := func(d time.Duration) policy.Answer {
+		a := left
+		a.Until = at(d)
+		return a
+	}
+	worked := func(when time.Duration) func(*fixture) {
+		return func(f *fixture) { f.worked(at(when), "r-1", "Q", target, "succeeded") }
+	}
+	runGuard(t, policy.HumanOverride{}, []guardCase{
+		{"starting, however long", runs(services.Starting, -8*minute), left},
+		{"running for less than a minute", runs(services.Running, -59*time.Second), until(time.Second)},
+		{"running for a minute", runs(services.Running, -minute), policy.Answer{}},
+		{"healthy again: confirm decides", runs(services.Healthy, -30*time.Second), policy.Answer{}},
+		{"started, and unhealthy", runs(services.Unhealthy, -30*time.Second), policy.Answer{}},
+		{"seen in this state before the stop", runs(services.Running, -11*minute), policy.Answer{}},
+		{"ours since", runs(services.Starting, -minute, worked(-2*minute)), policy.Answer{}},
+		{"ours before", runs(services.Starting, -minute, worked(-hour)), left},
+		{"nobody stopped it", func(f *fixture) { f.restarts(target); f.world(declared(target, services.Starting)) }, policy.Answer{}},
+	})
+}
