@@ -99,6 +99,7 @@ func (a *App) start(ctx context.Context) error {
 	})
 	a.reader = &reader{log: a.journal, ledger: a.ledger, engine: a.engine, started: time.Now()}
 	a.reader.upstreams = func() []handlers.Upstream { return a.running().upstreams.shown() }
+	metrics.Watch(registry, a.reader.state)
 	a.reader.loaded.Store(&loaded{at: time.Now()})
 	a.metrics.Loaded(true, a.built.Snapshot.Hash, string(a.built.Snapshot.Mode), time.Now())
 	if err := a.buildServer(registry); err != nil {

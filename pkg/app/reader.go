@@ -14,6 +14,7 @@ import (
 	"github.com/stellarescrow/remediator/pkg/engine"
 	"github.com/stellarescrow/remediator/pkg/handlers"
 	"github.com/stellarescrow/remediator/pkg/ledger"
+	"github.com/stellarescrow/remediator/pkg/metrics"
 )
 
 // loaded is the configuration in force, as status shows it.
@@ -192,4 +193,20 @@ func (i intake) Accept(ctx context.Context, n *alert.Notification, raw json.RawM
 		return fmt.Errorf("%w: %w", audit.ErrUnavailable, err)
 	}
 	return i.engine.Accept(ctx, n, raw, "system", remote)
+}
+
+// state is what metrics show.
+func (r *reader) state() metrics.State {
+	view := r.engine.View()
+	s := metrics.State{
+		Remediations: map[string]int{}, Waiting: len(view.Waiting), Quarantined: len(r.ledger.Quarantines()),
+		Pauses: len(r.ledger.Pauses(time.Now())), Upstreams: map[string]metrics.UpstreamState{},
+	}
+	for _, a := range view.Active {
+		s.Remediations[a.State]++
+	}
+	for _, u := range r.watched() {
+		s.Upstreams[u.Name] = metrics.UpstreamState{State: u.State, LastGood: u.LastGood}
+	}
+	return s
 }
