@@ -23,8 +23,7 @@ func (TimeInterval) Evaluate(in *Input) Answer {
 	if why == "" {
 		return Answer{}
 	}
-	// The whole minutes after now; intervals begin and end with one.
-	for t := in.Now.Truncate(time.Minute).Add(time.Minute); !t.After(in.Now.Add(liftsWithin)); t = t.Add(time.Minute) {
+	for _, t := range turns(in.Policy.Settings, in.Now, in.Now.Add(liftsWithin)) {
 		if outOfHours(in.Policy.Settings, t) == "" {
 			return Answer{Code: CodeTimeInterval, Until: t, Text: why + "; lifts at " + clock(t)}
 		}
