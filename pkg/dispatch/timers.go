@@ -40,6 +40,13 @@ func (t *Timers) Delete(key string) {
 	}
 }
 
+// Shift moves all keys by a duration: the clock was set.
+func (t *Timers) Shift(by time.Duration) {
+	for _, n := range t.heap {
+		n.at = n.at.Add(by)
+	}
+}
+
 // At is when a key falls due.
 func (t *Timers) At(key string) (time.Time, bool) {
 	if n := t.byID[key]; n != nil {

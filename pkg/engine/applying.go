@@ -266,7 +266,7 @@ func (r *run) inputFor(newest *Snapshot, targets []string, effects []policy.Effe
 	}
 	q := question{
 		snap: newest, rb: r.book, ep: ep, self: r.id, mode: r.mode, started: r.mode,
-		targets: targets, possible: r.targets, effects: effects, approved: r.approved(),
+		targets: targets, possible: r.targets, effects: effects, approved: r.approved(), world: r.world,
 	}
 	var in *policy.Input
 	gather := func() {
@@ -289,9 +289,14 @@ func (r *run) refused(ctx context.Context, st *Step, p actions.Plan, d policy.De
 		return false, r.skip(ctx, st, audit.Reason{Code: string(d.Code), Text: d.Text})
 	}
 	holds := d.Guard == (policy.Paused{}).Name() || d.Guard == (policy.ModeMark{}).Name()
+	if holds && !r.began && st.OnRefused == RefusedSkip {
+		// A pause of the step's target alone concerns that step alone.
+		_, wide := r.e.ledger.View(string(r.mode)).Paused(r.e.now(), r.book.Policy.Name, nil)
+		holds = wide || d.Guard == (policy.ModeMark{}).Name()
+	}
 	asks := decision{Decision: d}.asks()
 	switch {
-	case r.began && (holds || st.OnRefused == RefusedEnd || st.OnRefused == ""):
+	case r.began && (holds || st.OnRefused == RefusedEnd || st.OnRefused == "" || d.Verdict == policy.AwaitApproval && st.OnRefused == RefusedWait):
 		if d.Verdict != policy.AwaitApproval {
 			asks = nil // to resume is no consent to what stands in the way besides
 		}
@@ -321,6 +326,7 @@ func (r *run) carryOut(ctx context.Context, st *Step, p actions.Plan) *ending {
 	for _, t := range p.Targets {
 		r.touched[t] = true
 	}
+	delete(r.stepGrants, st.key()) // consent is for one effect
 	r.log.Info("acting", zap.Int("step", st.Index), zap.String("uses", st.Uses()), zap.Strings("targets", p.Targets), zap.String("plan", r.snap.RedactText(p.Text)))
 	r.e.boundary("intended")
 	start := r.e.now()

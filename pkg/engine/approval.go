@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -29,9 +30,21 @@ const guardApproval = "approval"
 type request struct {
 	hash    string
 	guards  []string
-	step    *int // nil: the whole plan
+	step    *int   // nil: the whole plan
+	phase   string // of that step
 	expires time.Time
 }
+
+// stepKey tells steps of different phases apart, which have the same indexes.
+type stepKey struct {
+	phase string
+	index int
+}
+
+func (s *Step) key() stepKey { return stepKey{s.Phase, s.Index} }
+
+// consented says whether a person has consented to something that is not done yet.
+func (r *run) consented() bool { return r.granted != nil || len(r.stepGrants) > 0 }
 
 // grant is a person's consent.
 type grant struct {
@@ -55,9 +68,7 @@ func (r *run) approved() map[string]string {
 	out := map[string]string{}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for g, who := range r.satisfied {
-		out[g] = who
-	}
+	maps.Copy(out, r.satisfied)
 	return out
 }
 
@@ -106,10 +117,10 @@ func (r *run) consentStep(ctx context.Context, st *Step, p actions.Plan) (ok boo
 		return true, nil
 	}
 	hash := actions.Hash([]actions.Plan{p})
-	if g := r.stepGrants[st.Index]; g.hash == hash {
+	if g := r.stepGrants[st.key()]; g.hash == hash {
 		return true, nil
 	}
-	r.stepPlans[st.Index] = PlanStep{Step: st.Index, ID: st.ID, Uses: st.Uses(), Targets: p.Targets, Plan: &p, Text: p.Text, Approval: true}
+	r.stepPlans[st.key()] = PlanStep{Step: st.Index, ID: st.ID, Uses: st.Uses(), Targets: p.Targets, Plan: &p, Text: p.Text, Approval: true}
 	end = r.ask(ctx, st, hash, []string{guardApproval})
 	return false, end
 }
@@ -125,14 +136,14 @@ func (r *run) ask(ctx context.Context, st *Step, hash string, guards []string) *
 	plan := FullPlan{Steps: r.shown(r.plans), Hash: hash}
 	text := "the plan"
 	if st != nil {
-		req.step = &st.Index
-		plan.Steps = r.shown([]PlanStep{r.stepPlans[st.Index]})
+		req.step, req.phase = &st.Index, st.Phase
+		plan.Steps = r.shown([]PlanStep{r.stepPlans[st.key()]})
 		text = fmt.Sprintf("step %d %s", st.Index, st.Uses())
 	}
 	rec := r.record(&audit.Record{
 		Type: audit.ApprovalRequested, Step: req.step, Plan: audit.JSON(plan), PlanHash: hash, Targets: r.targets,
 		Reason: &audit.Reason{Code: string(policy.CodeApproval), Text: fmt.Sprintf("consent to %s is needed (%s) until %s", text, strings.Join(guards, ", "), req.expires.UTC().Format(time.RFC3339))},
-		Data:   audit.JSON(ledger.ApprovalData{Guards: guards, Expires: req.expires, Begun: r.began}),
+		Data:   audit.JSON(ledger.ApprovalData{Guards: guards, Expires: req.expires, Begun: r.began, Phase: req.phase}),
 	})
 	if err := r.rec.speak(ctx, rec); err != nil {
 		return r.interrupted(err)
@@ -198,13 +209,17 @@ func (r *run) awaitConsent(ctx context.Context, st *Step, req *request) *ending 
 		return &ending{outcome: OutcomeExpired, reason: audit.Reason{Code: "expired", Text: "consent was not given in time, after the first effect"}}
 	}
 	if o.cancel {
-		return r.rejected(ctx, req, o)
+		end := r.rejected(ctx, req, o)
+		o.taken <- nil
+		return end
 	}
-	rec := r.record(&audit.Record{Type: audit.ApprovalGranted, Step: req.step, PlanHash: req.hash, Actor: o.actor, Reason: &audit.Reason{Code: "granted", Text: o.reason}})
-	if err := r.rec.add(ctx, rec); err != nil {
+	rec := r.record(&audit.Record{Type: audit.ApprovalGranted, Step: req.step, PlanHash: req.hash, Actor: o.actor, Reason: &audit.Reason{Code: "granted", Text: r.snap.RedactText(o.reason)}})
+	err := r.rec.add(ctx, rec)
+	o.taken <- err // once it is durable: what was answered must not be lost
+	if err != nil {
 		return r.interrupted(err)
 	}
-	r.stepGrants[st.Index] = grant{req.hash, o.actor}
+	r.stepGrants[st.key()] = grant{req.hash, o.actor}
 	_ = r.e.do(r.e.reads, func() { r.e.sched.Unpark(r.id) })
 	return nil
 }
@@ -225,7 +240,7 @@ func (r *run) rejected(ctx context.Context, req *request, o order) *ending {
 // asksNow keeps a run that asks before its first effect: it holds no lock and no
 // slot, and other episodes join it. Only the loop calls it.
 func (e *Engine) asksNow(r *run, req *request) {
-	e.sched.Release(r.id)
+	e.schedOf(r).Release(r.id)
 	r.asking.Store(req)
 	r.state.Store(stateAsking)
 	e.timers.Set(prefixApproval+r.id, req.expires)
@@ -282,7 +297,7 @@ func (e *Engine) expire(ctx context.Context, id string) {
 		return
 	}
 	ep, _ := r.episode()
-	e.escalate(ctx, r.snap, r.book.Policy, ep, r.id, "nobody consented to remediation "+r.id+" in time; nothing was changed")
+	e.tell(ctx, r.snap, r.book.Policy, ep, r.id, actions.Message{Text: "nobody consented to remediation " + r.id + " in time; nothing was changed"})
 	e.endAsking(ctx, r, &ending{outcome: OutcomeExpired, reason: audit.Reason{Code: "expired", Text: "consent was not given in time"}})
 }
 
@@ -354,7 +369,7 @@ func (e *Engine) again(r *run, req *request, actor string) {
 	r.asking.Store(nil)
 	r.begin()
 	if req.step != nil {
-		r.stepGrants[*req.step] = grant{req.hash, actor}
+		r.stepGrants[stepKey{req.phase, *req.step}] = grant{req.hash, actor}
 	} else {
 		r.satisfy(req.guards, actor)
 		r.granted, r.grantedFor = &grant{req.hash, actor}, req.guards
@@ -405,7 +420,14 @@ func (e *Engine) pass(ctx context.Context, r *run, o order) error {
 	case <-e.loopEnd:
 		return errStopping
 	}
-	return <-o.taken
+	select {
+	case err := <-o.taken:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-e.loopEnd:
+		return errStopping
+	}
 }
 
 // PlanChangedError says that consent was given to another plan than is asked for.

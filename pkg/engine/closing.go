@@ -8,6 +8,7 @@ import (
 
 	"github.com/stellarescrow/remediator/pkg/actions"
 	"github.com/stellarescrow/remediator/pkg/audit"
+	"github.com/stellarescrow/remediator/pkg/dispatch"
 	"github.com/stellarescrow/remediator/pkg/ledger"
 	"github.com/stellarescrow/remediator/pkg/policy"
 )
@@ -22,12 +23,12 @@ func (e *Engine) finished(ctx context.Context, res result) {
 		return
 	}
 	e.deactivate(r)
-	e.sched.Release(r.id)
+	e.schedOf(r).Release(r.id)
 	if end.left {
 		return
 	}
 	p := r.book.Policy
-	if r.began && (end.outcome == OutcomeInterrupted || end.outcome == OutcomeFailed) {
+	if r.began && (end.outcome == OutcomeInterrupted || end.outcome == OutcomeFailed || end.outcome == OutcomeExpired || r.quarantines(end)) {
 		e.tellFailure(ctx, r, end)
 	}
 	for _, id := range r.joined() {
@@ -70,7 +71,7 @@ func (e *Engine) next(ctx context.Context, c caseID, r *run, end *ending) {
 			if d.Until.After(at) {
 				at = d.Until
 			}
-			e.waits.add(d.Code, key)
+			e.waits.add(key, d.Code)
 		}
 		e.timers.Set(key, at)
 	}
@@ -100,7 +101,7 @@ func (e *Engine) forget(key string) {
 			delete(e.filed, c.episode)
 		}
 	}
-	e.waits.drop(key)
+	e.waits.lifted(e.waits.drop(key))
 	delete(e.cases, key)
 	delete(e.retries, key)
 	delete(e.ended, key)
@@ -116,12 +117,11 @@ func (e *Engine) tellFailure(ctx context.Context, r *run, end *ending) {
 	if end.err != "" {
 		text += ": " + end.err
 	}
-	if end.outcome == OutcomeInterrupted {
+	// What was left half done is told each time, whatever was told before.
+	if r.quarantines(end) {
+		e.tell(ctx, r.snap, p, ep, r.id, actions.Message{Text: text + "; its targets are in quarantine until a person clears them"})
+	} else if end.outcome != OutcomeFailed {
 		e.tell(ctx, r.snap, p, ep, r.id, actions.Message{Text: text})
-		return
-	}
-	if p.HoldOnFailure {
-		e.escalate(ctx, r.snap, p, ep, r.id, text+"; its targets are in quarantine until a person clears them")
 	} else if n := e.ledger.View(string(r.mode)).Attempts(p.Name, ep.ID, ""); n >= p.Settings.Attempts {
 		e.escalate(ctx, r.snap, p, ep, r.id, text+"; no attempt is left")
 	}
@@ -247,7 +247,7 @@ func (e *Engine) withdrawQueued(ctx context.Context, r *run, d policy.Decision) 
 	end := withdraw(d)
 	r.close(ctx, end)
 	e.deactivate(r)
-	e.sched.Release(r.id)
+	e.schedOf(r).Release(r.id)
 	e.endRuns(ctx, r)
 	for _, id := range r.joined() {
 		c := caseID{id, r.book.Policy.Name}
@@ -260,13 +260,18 @@ func (e *Engine) withdrawQueued(ctx context.Context, r *run, d policy.Decision) 
 	}
 }
 
-// dropQueue closes what had not started when the daemon stops.
+// dropQueue closes what had not started when the daemon stops. What a person
+// consented to goes on after the restart.
 func (e *Engine) dropQueue(ctx context.Context) {
-	for _, j := range e.sched.Queued() {
-		e.sched.Remove(j.ID)
-		if r := e.active[j.ID]; r != nil {
-			r.close(ctx, r.stopped())
-			e.deactivate(r)
+	for _, sched := range []*dispatch.Scheduler{e.sched, e.dry} {
+		for _, j := range sched.Queued() {
+			sched.Remove(j.ID)
+			if r := e.active[j.ID]; r != nil {
+				if !r.consented() {
+					r.close(ctx, r.stopped())
+				}
+				e.deactivate(r)
+			}
 		}
 	}
 	for _, id := range sortedKeys(e.active) { // requests outlive a restart
@@ -287,33 +292,61 @@ func (e *Engine) loadedRecord(snap *Snapshot, actor string) *audit.Record {
 // Reload swaps in a configuration that was built completely. Running remediations
 // keep theirs; waiting ones are decided anew.
 func (e *Engine) Reload(ctx context.Context, snap *Snapshot, actor string) error {
-	if err := e.journal.Append(ctx, e.loadedRecord(snap, actor)); err != nil {
-		return err
+	var err error
+	// A caller that gives up in the middle must not leave it half done, or on record
+	// and not in force.
+	keep := context.WithoutCancel(ctx)
+	if derr := e.do(keep, func() {
+		if err = e.journal.Append(ctx, e.loadedRecord(snap, actor)); err == nil {
+			e.swap(keep, snap)
+		}
+	}); derr != nil {
+		return derr
 	}
-	return e.do(ctx, func() {
-		keep := context.WithoutCancel(ctx)
-		e.snap.Store(snap)
-		e.sched.SetMax(snap.MaxConcurrent)
-		for _, j := range e.sched.Queued() {
-			e.sched.Remove(j.ID)
-			if r := e.active[j.ID]; r != nil {
-				e.deactivate(r)
-				r.close(keep, &ending{outcome: OutcomeCancelled, reason: audit.Reason{Code: "reload", Text: "the configuration was reloaded before it started; it is decided anew"}})
+	return err
+}
+
+func (e *Engine) swap(keep context.Context, snap *Snapshot) {
+	e.snap.Store(snap)
+	e.sched.SetMax(snap.MaxConcurrent)
+	e.dry.SetMax(snap.MaxConcurrent)
+	e.requeue(keep, snap)
+	for _, key := range sortedKeys(e.cases) {
+		e.forget(key)
+	}
+	e.refileAll()
+	e.rebuildStorm(snap)
+	for _, id := range sortedKeys(e.active) {
+		if r := e.active[id]; r != nil && r.asking.Load() != nil && !r.began {
+			e.reviewAsking(keep, r)
+		}
+	}
+	e.dropUpstreams(keep)
+	e.raiseUpstreams(keep)
+	e.considerAll(keep, func(ep ledger.Episode) bool { return ep.Open || e.resolutionPending(ep) })
+}
+
+// requeue closes what waits for a slot, to be decided anew under the new
+// configuration. What a person consented to waits on, if its policy is the same.
+func (e *Engine) requeue(ctx context.Context, snap *Snapshot) {
+	for _, sched := range []*dispatch.Scheduler{e.sched, e.dry} {
+		for _, j := range sched.Queued() {
+			r := e.active[j.ID]
+			if r == nil {
+				sched.Remove(j.ID)
+				continue
 			}
-		}
-		for _, key := range sortedKeys(e.cases) {
-			e.forget(key)
-		}
-		e.refileAll()
-		e.rebuildStorm(snap)
-		for _, id := range sortedKeys(e.active) {
-			if r := e.active[id]; r != nil && r.asking.Load() != nil && !r.began {
-				e.reviewAsking(keep, r)
+			rb := snap.Runbooks[r.book.Policy.Name]
+			if r.consented() && rb != nil && rb.Hash == r.book.Hash && snap.mode(rb.Policy) == r.mode {
+				r.snap, r.book = snap, rb
+				continue
 			}
+			sched.Remove(j.ID)
+			e.deactivate(r)
+			r.close(ctx, &ending{outcome: OutcomeCancelled, reason: audit.Reason{Code: "reload", Text: "the configuration was reloaded before it started; it is decided anew"}})
+			e.endRuns(ctx, r)
 		}
-		e.dropUpstreams(keep)
-		e.considerAll(keep, func(ep ledger.Episode) bool { return ep.Open || e.resolutionPending(ep) })
-	})
+	}
 }
 
 // considerAll decides episodes afresh. All are filed before any is decided.

@@ -24,7 +24,8 @@ func (c caseID) key() string { return prefixCase + c.episode + "|" + c.policy }
 // decision is a verdict with the targets it was made for.
 type decision struct {
 	policy.Decision
-	possible []string // all that may be touched: what is locked
+	possible []string      // all that may be touched: what is locked
+	also     []policy.Code // what else it waits for, where one of several would do
 }
 
 func (d decision) allowed() bool { return d.Verdict == policy.Execute }
@@ -108,6 +109,7 @@ type question struct {
 	possible []string
 	effects  []policy.Effect
 	approved map[string]string
+	world    services.World // looked at for this question; the newer one counts
 }
 
 // decide asks all guards about an episode under a runbook. self is the remediation
@@ -124,7 +126,7 @@ func (e *Engine) decide(snap *Snapshot, rb *Runbook, ep ledger.Episode, self str
 		q.targets, q.possible, q.effects = can.sure, can.possible, can.effects
 		d.Decision = policy.Decide(e.input(q))
 		if !can.required && len(can.optional) > 0 && d.allowed() {
-			d.Decision = e.decideOptional(q, can.optional)
+			d.Decision, d.also = e.decideOptional(q, can.optional)
 		}
 		return d
 	}
@@ -139,20 +141,25 @@ func (e *Engine) decide(snap *Snapshot, rb *Runbook, ep ledger.Episode, self str
 }
 
 // decideOptional decides where every step is skipped when it is refused: there is
-// something to do as long as one of them is allowed.
-func (e *Engine) decideOptional(q question, optional []policy.Effect) policy.Decision {
+// something to do as long as one of them is allowed. It waits for whichever lifts first.
+func (e *Engine) decideOptional(q question, optional []policy.Effect) (policy.Decision, []policy.Code) {
 	var first policy.Decision
+	var also []policy.Code
 	for i, o := range optional {
 		q.targets, q.effects = []string{o.Target}, []policy.Effect{o}
 		d := policy.Decide(e.input(q))
 		if d.Verdict == policy.Execute {
-			return d
+			return d, nil
 		}
 		if i == 0 {
 			first = d
 		}
+		also = append(also, d.Code)
+		if !d.Until.IsZero() && (first.Until.IsZero() || d.Until.Before(first.Until)) {
+			first.Until = d.Until
+		}
 	}
-	return first
+	return first, also
 }
 
 // input gathers what guards may depend on. Only the loop calls it.
@@ -162,13 +169,16 @@ func (e *Engine) input(q question) *policy.Input {
 		Now: now, Mode: q.mode, StartedMode: q.started, Policy: q.rb.Policy, Episode: q.ep,
 		Targets: q.targets, Possible: q.possible, Effects: q.effects,
 		History: e.ledger.View(string(q.mode)), Remediation: q.self, Active: e.activeList(q.ep.ID),
-		Busy: e.sched.Busy(), SelfTargets: q.snap.Self.Targets(), GlobalLimits: q.snap.GlobalLimits,
+		Busy: e.busy(q.mode), SelfTargets: q.snap.Self.Targets(), GlobalLimits: q.snap.GlobalLimits,
 		Guardrails: q.snap.Guardrails, Handled: e.about.others(e.ledger, q.ep.ID),
 		Flap: q.snap.Flap, MaxUnhealthy: q.snap.MaxUnhealthy, Approved: q.approved,
 	}
 	in.StormUntil, in.StormText = e.storm.state(now)
 	if q.snap.World != nil {
 		in.World = q.snap.World.World()
+		if q.world.At().After(in.World.At()) {
+			in.World = q.world
+		}
 	}
 	if q.snap.Upstreams != nil {
 		in.Upstreams = q.snap.Upstreams.Upstreams()
@@ -194,8 +204,10 @@ func (e *Engine) consider(ctx context.Context, ep ledger.Episode) {
 		return
 	}
 	e.refile(ep)
-	if ep.Origin == ledger.OriginRun { // it is for one policy, whatever others match
-		e.evaluate(ctx, caseID{ep.ID, ep.Policy})
+	if ep.Origin == ledger.OriginRun { // decided when the person asked; what was refused has ended
+		if ep.Open && e.handling(caseID{ep.ID, ep.Policy}) == nil {
+			e.endRun(ctx, ep.ID)
+		}
 		return
 	}
 	found := snap.Policies.Match(ep.Alert.Labels, status)
@@ -237,7 +249,8 @@ func (e *Engine) evaluate(ctx context.Context, c caseID) (decision, bool) {
 		return decision{}, false // it is decided again when that remediation closes
 	}
 	e.file(c)
-	e.waits.drop(key)
+	waited := e.waits.drop(key)
+	defer func() { e.waits.lifted(waited) }()
 	d := e.decide(snap, rb, ep, "", nil)
 	switch {
 	case d.starts():
@@ -330,7 +343,7 @@ func (e *Engine) awaitLift(ctx context.Context, snap *Snapshot, rb *Runbook, ep 
 	if d.Verdict == policy.Ignore && d.Until.IsZero() {
 		return
 	}
-	e.waits.add(d.Code, key)
+	e.waits.add(key, append([]policy.Code{d.Code}, d.also...)...)
 	e.lasts(d.Code)
 	at := d.Until
 	if !d.TellAt.IsZero() {
@@ -469,7 +482,7 @@ func (e *Engine) enqueue(ctx context.Context, snap *Snapshot, rb *Runbook, ep le
 // queue lets a run wait for its targets and a slot, by severity, then age.
 func (e *Engine) queue(r *run) {
 	ep, _ := e.ledger.Episode(first(r.joined()))
-	e.sched.Enqueue(dispatch.Job{
+	e.schedOf(r).Enqueue(dispatch.Job{
 		ID: r.id, Rank: policy.SeverityRank(r.book.Policy.Severity), Since: ep.Alert.StartsAt, Targets: r.targets,
 	})
 }

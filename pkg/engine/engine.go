@@ -98,7 +98,8 @@ type Engine struct {
 	intents chan struct{}
 
 	// Owned by the loop.
-	sched   *dispatch.Scheduler
+	sched   *dispatch.Scheduler // of live remediations
+	dry     *dispatch.Scheduler // of rehearsals, which stand in nobody's way
 	timers  *dispatch.Timers
 	active  map[string]*run            // by remediation
 	retries map[string]int             // by case: quiet repetitions in a row
@@ -113,6 +114,7 @@ type Engine struct {
 	about   *about
 	storm   *storm
 	speaks  map[string]string // upstream: its open episode
+	newest  time.Time         // the clock's newest time
 	taken   uint64            // newest notification taken in
 }
 
@@ -139,7 +141,7 @@ func New(o Options) *Engine {
 	if e.metrics == nil {
 		e.metrics = noMetrics{}
 	}
-	e.sched = dispatch.NewScheduler(o.Snapshot.MaxConcurrent)
+	e.sched, e.dry = dispatch.NewScheduler(o.Snapshot.MaxConcurrent), dispatch.NewScheduler(o.Snapshot.MaxConcurrent)
 	e.snap.Store(o.Snapshot)
 	e.view.Store(&View{})
 	return e
@@ -259,6 +261,28 @@ func (e *Engine) stamp(r *audit.Record, p *policy.Policy, snap *Snapshot) *audit
 	}
 	r.Config = snap.Hash
 	return r
+}
+
+// schedOf is the scheduler that a run belongs to.
+func (e *Engine) schedOf(r *run) *dispatch.Scheduler {
+	if r.mode == policy.DryRun {
+		return e.dry
+	}
+	return e.sched
+}
+
+// busy maps each target that is locked to who holds it, as decisions of a mode see
+// it: a rehearsal sees live work, live work sees no rehearsal.
+func (e *Engine) busy(mode policy.Mode) map[string]string {
+	out := e.sched.Busy()
+	if mode == policy.DryRun {
+		for t, id := range e.dry.Busy() {
+			if out[t] == "" {
+				out[t] = id
+			}
+		}
+	}
+	return out
 }
 
 // mode is what applies to a policy under the newest configuration.

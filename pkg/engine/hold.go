@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/stellarescrow/remediator/pkg/actions"
 	"github.com/stellarescrow/remediator/pkg/audit"
 	"github.com/stellarescrow/remediator/pkg/ledger"
 	"github.com/stellarescrow/remediator/pkg/policy"
@@ -17,12 +18,15 @@ import (
 // people are told. nil: resumed. To resume is also consent to what guards asked for.
 func (r *run) hold(ctx context.Context, why audit.Reason, asks ...string) *ending {
 	why.Text = r.snap.RedactText(why.Text)
-	rec := r.record(&audit.Record{Type: audit.RemediationHeld, Reason: &why, Targets: r.targets})
+	rec := r.record(&audit.Record{
+		Type: audit.RemediationHeld, Reason: &why, Targets: r.targets, Data: audit.JSON(ledger.StepData{Phase: r.phase}),
+	})
 	if err := r.rec.speak(ctx, rec); err != nil {
 		return r.interrupted(err)
 	}
 	ep, _ := r.episode()
-	r.e.escalate(ctx, r.snap, r.book.Policy, ep, r.id, "remediation "+r.id+" is held after its first effect: "+why.Text)
+	// Each time: what was resumed too early is held again, with its targets locked.
+	r.e.tell(ctx, r.snap, r.book.Policy, ep, r.id, actions.Message{Text: "remediation " + r.id + " is held after its first effect: " + why.Text})
 	r.log.Warn("held", zap.String("reason", why.Text))
 	return r.parked(ctx, asks...)
 }
@@ -39,10 +43,13 @@ func (r *run) parked(ctx context.Context, asks ...string) *ending {
 		return &ending{left: true}
 	default:
 		if o.cancel {
+			o.taken <- nil
 			return &ending{outcome: OutcomeCancelled, reason: audit.Reason{Code: "cancelled", Text: fmt.Sprintf("cancelled by %s: %s", o.actor, o.reason)}}
 		}
 		rec := r.record(&audit.Record{Type: audit.ControlResumed, Actor: o.actor, Reason: &audit.Reason{Code: "resumed", Text: o.reason}})
-		if err := r.rec.add(ctx, rec); err != nil {
+		err := r.rec.add(ctx, rec)
+		o.taken <- err // once it is durable
+		if err != nil {
 			return r.interrupted(err)
 		}
 		r.state.Store(stateRunning)
@@ -61,7 +68,6 @@ func (r *run) order(asked *request, over <-chan time.Time) (o order, ok bool) {
 		select {
 		case o := <-r.orders:
 			if o.asked == asked {
-				o.taken <- nil
 				return o, true
 			}
 			o.taken <- &StateError{ID: r.id, State: r.stateName(), Want: "in the state that this was meant for"}

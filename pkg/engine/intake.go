@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"slices"
 
 	"go.uber.org/zap"
 
@@ -49,6 +51,8 @@ func (e *Engine) changedAll(ctx context.Context, ids []string) {
 			e.countStorm(snap, ep)
 		}
 	}
+	// What fires goes first: it joins what the end of another would withdraw.
+	slices.SortStableFunc(ids, func(a, b string) int { return cmp.Compare(e.ends(a), e.ends(b)) })
 	e.batched(ctx, func() {
 		for _, id := range ids {
 			e.changed(ctx, id)
@@ -58,6 +62,14 @@ func (e *Engine) changedAll(ctx context.Context, ids []string) {
 		e.judgeEffect(ctx, rem, false)
 	}
 	e.liftSoon(policy.CodeAlertFiring, policy.CodeDependency)
+}
+
+// ends orders episodes: 1 for one that has ended.
+func (e *Engine) ends(id string) int {
+	if ep, ok := e.ledger.Episode(id); ok && ep.Open {
+		return 0
+	}
+	return 1
 }
 
 // takeIn records what a notification changes and gives the episodes concerned.

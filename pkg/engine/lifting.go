@@ -2,10 +2,12 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/stellarescrow/remediator/pkg/actions"
 	"github.com/stellarescrow/remediator/pkg/policy"
 )
 
@@ -27,43 +29,58 @@ const liftAfter = 100 * time.Millisecond
 var byEvent = []policy.Code{
 	policy.CodeUpstreamIncident, policy.CodeUpstreamUnknown, policy.CodeAlertFiring, policy.CodePolicyRunning, policy.CodeDependency,
 	policy.CodeStoppedByPerson, policy.CodeBlastRadius, policy.CodeBreakerOpen, policy.CodeQuarantined, policy.CodeSelf,
+	policy.CodePaused, policy.CodeUnconfirmable,
 }
 
 // ofWorld are those that a change of services may lift.
 var ofWorld = []policy.Code{
-	policy.CodeDependency, policy.CodeStoppedByPerson, policy.CodeBlastRadius, policy.CodeTargetNotFound,
+	policy.CodeDependency, policy.CodeStoppedByPerson, policy.CodeBlastRadius, policy.CodeTargetNotFound, policy.CodeUnconfirmable,
 }
 
 // waits files waiting cases under the code that they wait for. Only the loop uses it.
 type waits struct {
 	byCode map[policy.Code]map[string]bool
-	code   map[string]policy.Code
+	codes  map[string][]policy.Code
 	since  map[policy.Code]time.Time // blast radius and storm: since when
 	told   map[policy.Code]bool
 }
 
 func newWaits() *waits {
 	return &waits{
-		byCode: map[policy.Code]map[string]bool{}, code: map[string]policy.Code{},
+		byCode: map[policy.Code]map[string]bool{}, codes: map[string][]policy.Code{},
 		since: map[policy.Code]time.Time{}, told: map[policy.Code]bool{},
 	}
 }
 
-func (w *waits) add(c policy.Code, key string) {
+func (w *waits) add(key string, codes ...policy.Code) {
 	w.drop(key)
-	if w.byCode[c] == nil {
-		w.byCode[c] = map[string]bool{}
+	for _, c := range codes {
+		if w.byCode[c] == nil {
+			w.byCode[c] = map[string]bool{}
+		}
+		w.byCode[c][key] = true
 	}
-	w.byCode[c][key], w.code[key] = true, c
+	w.codes[key] = codes
 }
 
-func (w *waits) drop(key string) {
-	c, ok := w.code[key]
-	if !ok {
-		return
+// drop takes a case out and gives what it waited for.
+func (w *waits) drop(key string) []policy.Code {
+	codes := w.codes[key]
+	delete(w.codes, key)
+	for _, c := range codes {
+		delete(w.byCode[c], key)
 	}
-	delete(w.code, key)
-	delete(w.byCode[c], key)
+	return codes
+}
+
+// lifted ends the clock of brakes that nothing waits for any more.
+func (w *waits) lifted(codes []policy.Code) {
+	for _, c := range codes {
+		if len(w.byCode[c]) == 0 {
+			delete(w.since, c)
+			delete(w.told, c)
+		}
+	}
 }
 
 // lift decides the cases again that wait for one of the codes.
@@ -104,12 +121,15 @@ func (e *Engine) lasts(c policy.Code) {
 // while cases wait for it; without any it ends.
 func (e *Engine) lasting(ctx context.Context, c policy.Code) {
 	keys := sortedKeys(e.waits.byCode[c])
-	if len(keys) == 0 {
-		delete(e.waits.since, c)
-		delete(e.waits.told, c)
+	since, rages := e.waits.since[c]
+	if len(keys) == 0 || !rages {
+		e.waits.lifted([]policy.Code{c})
 		return
 	}
-	e.timers.Set(prefixLasting+string(c), e.now().Add(time.Minute))
+	if over := since.Add(LastsFor); over.After(e.now()) { // it lifted, and began anew
+		e.timers.Set(prefixLasting+string(c), over)
+		return
+	}
 	if e.waits.told[c] {
 		return
 	}
@@ -121,10 +141,10 @@ func (e *Engine) lasting(ctx context.Context, c policy.Code) {
 		if rb == nil || !ok || snap.mode(rb.Policy) == policy.DryRun {
 			continue
 		}
-		last := ep.Decided[id.policy]
 		e.waits.told[c] = true
 		e.log.Warn("a brake lasts", zap.String("reason", string(c)), zap.Int("waiting", len(keys)))
-		e.escalate(ctx, snap, rb.Policy, ep, "", "the brake "+string(c)+" has held remediation up for "+e.now().Sub(e.waits.since[c]).Round(time.Second).String()+" (since "+last.Time.UTC().Format("15:04:05Z")+")")
+		e.tell(ctx, snap, rb.Policy, ep, "", actions.Message{Text: fmt.Sprintf("the brake %s holds up remediation since %s; %d alerts wait for it",
+			c, since.UTC().Format("15:04:05Z"), len(keys))})
 		return
 	}
 }

@@ -65,9 +65,12 @@ func (e *Engine) loop(ctx context.Context) {
 		if stopping == nil && len(e.active) == 0 {
 			return
 		}
+		e.watchClock(ctx)
+		sleep := time.Minute // a clock that is set back shows at the latest then
 		if at, ok := e.timers.Next(); ok {
-			clock.Reset(max(at.Sub(e.now()), 0))
+			sleep = min(max(at.Sub(e.now()), 0), sleep)
 		}
+		clock.Reset(sleep)
 		select {
 		case <-ctx.Done():
 			return
@@ -85,6 +88,29 @@ func (e *Engine) loop(ctx context.Context) {
 		case <-clock.C:
 			e.due(ctx)
 		}
+	}
+}
+
+// watchClock notices that the clock was set back: what waits for a time waits as
+// long as it would have, and everything is decided again (design §5, store trouble).
+func (e *Engine) watchClock(ctx context.Context) {
+	now := e.now()
+	if back := e.newest.Sub(now); back > time.Second {
+		e.log.Warn("the clock was set back", zap.Duration("by", back))
+		e.timers.Shift(-back)
+		for key, last := range e.ended {
+			last.at = last.at.Add(-back)
+			e.ended[key] = last
+		}
+		for c, since := range e.waits.since {
+			e.waits.since[c] = since.Add(-back)
+		}
+		e.ledger.Clock(now)
+		e.newest = now
+		e.reconsider(ctx, true)
+	}
+	if now.After(e.newest) {
+		e.newest = now
 	}
 }
 
@@ -145,7 +171,9 @@ func (e *Engine) startReady(ctx context.Context) {
 	for !e.isStopping() {
 		job, ok := e.sched.Next()
 		if !ok {
-			return
+			if job, ok = e.dry.Next(); !ok {
+				return
+			}
 		}
 		r := e.active[job.ID]
 		d := e.decideFor(r)

@@ -32,6 +32,7 @@ func (e *Engine) recover(ctx context.Context) {
 		}
 	}
 	e.dropUpstreams(ctx)
+	e.raiseUpstreams(ctx)
 	e.endLostRuns(ctx)
 	e.intake(ctx)
 	e.considerAll(ctx, func(ep ledger.Episode) bool {
@@ -76,19 +77,26 @@ func (e *Engine) recoverOne(ctx context.Context, rem ledger.Remediation) {
 		e.loseResult(ctx, r, open)
 	}
 	interrupted := &ending{outcome: OutcomeInterrupted, reason: audit.Reason{Code: "crash", Text: "remediator ended while it ran"}}
+	onFailure := slices.ContainsFunc(rem.Intents, func(i ledger.Intent) bool { return i.Phase == PhaseOnFailure })
+	asked := rem.Approval != nil && rem.Approval.Phase == PhaseOnFailure
+	r.failed = r.failed || r.hadFailed(rem) || onFailure || asked || rem.HeldPhase == PhaseOnFailure
 	switch {
-	case e.recoverAsking(ctx, r, rem):
 	case rem.State == ledger.Held && !hasOpen:
-		e.resumeRun(ctx, r, func() *ending { return r.parked(ctx) })
+		e.resumeRun(ctx, r, func() *ending {
+			if end := r.parked(ctx); end != nil || !r.failed {
+				return end
+			}
+			return hadFailed() // resumed: what is left is on_failure, not the steps behind what failed
+		})
+	case e.decidedAsking(ctx, r, rem):
+	case !hasOpen && r.failed && !onFailure:
+		e.resumeRun(ctx, r, hadFailed)
+	case e.recoverAsking(ctx, r, rem):
 	case !rem.HadEffect():
 		r.began = false
 		r.close(ctx, interrupted)
-	case hasOpen && r.foreign, slices.ContainsFunc(rem.Intents, func(i ledger.Intent) bool { return i.Phase == PhaseOnFailure }):
+	case hasOpen && r.foreign, onFailure:
 		e.endRecovered(ctx, r, interrupted)
-	case !hasOpen && r.hadFailed(rem):
-		e.resumeRun(ctx, r, func() *ending {
-			return &ending{outcome: OutcomeFailed, reason: audit.Reason{Code: "crash", Text: "a step had failed before remediator ended"}}
-		})
 	case hasOpen && (!r.last(open.Step) || !recheckable(rb, open.Step)):
 		e.endRecovered(ctx, r, interrupted)
 	case hasOpen || !r.foreign && r.last(rem.Intents[len(rem.Intents)-1].Step):
@@ -99,6 +107,37 @@ func (e *Engine) recoverOne(ctx context.Context, rem ledger.Remediation) {
 			return r.hold(ctx, audit.Reason{Code: "crash", Text: "remediator ended between two effects; an operator decides whether to go on"})
 		})
 	}
+}
+
+// hadFailed is how a run goes on that had failed before remediator ended: with
+// on_failure, never with the steps behind the failed one.
+func hadFailed() *ending {
+	return &ending{outcome: OutcomeFailed, reason: audit.Reason{Code: "crash", Text: "a step had failed before remediator ended"}}
+}
+
+// decidedAsking ends a run whose request was refused or had expired when remediator
+// ended: a person's no must not be asked for again.
+func (e *Engine) decidedAsking(ctx context.Context, r *run, rem ledger.Remediation) bool {
+	a := rem.Approval
+	if a == nil || rem.State != ledger.AwaitingApproval {
+		return false
+	}
+	var end *ending
+	switch a.Decided {
+	case ledger.Rejected:
+		end = &ending{outcome: OutcomeCancelled, reason: audit.Reason{Code: "rejected", Text: "consent was refused by " + a.By + " before remediator ended"}}
+	case ledger.Expired:
+		end = &ending{outcome: OutcomeExpired, reason: audit.Reason{Code: "expired", Text: "consent was not given in time; remediator ended meanwhile"}}
+	default:
+		return false
+	}
+	if rem.HadEffect() {
+		e.resumeRun(ctx, r, func() *ending { return end })
+		return true
+	}
+	r.began = false
+	r.close(ctx, end)
+	return true
 }
 
 // recoverAsking brings a request for consent back: people may be looking at it. One
@@ -115,7 +154,7 @@ func (e *Engine) recoverAsking(ctx context.Context, r *run, rem ledger.Remediati
 	case rem.HadEffect() || !asks && !granted:
 		return false
 	default:
-		req := &request{hash: a.Hash, guards: a.Guards, step: a.Step, expires: a.Expires}
+		req := &request{hash: a.Hash, guards: a.Guards, step: a.Step, phase: a.Phase, expires: a.Expires}
 		e.activate(r)
 		r.began = false
 		if granted {
@@ -164,6 +203,12 @@ func (e *Engine) rebuild(ctx context.Context, rem ledger.Remediation, rb *Runboo
 
 // replay restores the result of a step from its record.
 func (r *run) replay(rec *audit.Record) {
+	if rec.Type == audit.RemediationVerified {
+		var res actions.Result
+		_ = json.Unmarshal(rec.Result, &res)
+		r.failed = !res.OK
+		return
+	}
 	if rec.Step == nil {
 		return
 	}
@@ -246,7 +291,7 @@ func (r *run) verifyRecovered(ctx context.Context, interrupted *ending) *ending 
 // resumeRun gives a run its locks back and lets it go on from a point.
 func (e *Engine) resumeRun(ctx context.Context, r *run, from func() *ending) {
 	e.activate(r)
-	e.sched.Lock(r.id, r.targets)
+	e.schedOf(r).Lock(r.id, r.targets)
 	r.state.Store(stateRunning)
 	e.runs.Go(func() {
 		end := r.guarded(from)

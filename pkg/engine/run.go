@@ -16,6 +16,7 @@ import (
 	"github.com/stellarescrow/remediator/pkg/audit"
 	"github.com/stellarescrow/remediator/pkg/ledger"
 	"github.com/stellarescrow/remediator/pkg/policy"
+	"github.com/stellarescrow/remediator/pkg/services"
 )
 
 // States of a run, for the view.
@@ -48,8 +49,8 @@ type run struct {
 	asks       []string // guards that ask for consent
 	granted    *grant   // consent to the whole plan
 	grantedFor []string // the guards that it was for
-	stepGrants map[int]grant
-	stepPlans  map[int]PlanStep        // of steps that ask for consent of their own
+	stepGrants map[stepKey]grant
+	stepPlans  map[stepKey]PlanStep    // of steps that ask for consent of their own
 	asking     atomic.Pointer[request] // what is asked for now
 
 	started  time.Time
@@ -62,7 +63,10 @@ type run struct {
 	partial  bool
 	refusals []policy.Decision
 	skipped  map[string]bool // targets whose step a guard skipped
+	world    services.World  // as it was looked at for the newest effect
+	failed   bool            // found after a crash: a step or verify had failed before
 	resumed  bool            // found after a crash
+	phase    string          // on_failure, once it has failed
 	before   string          // failure of the case's last run, before its first effect
 	foreign  bool            // of a policy that has changed since: it can only be cancelled
 	fixed    *ledger.Episode // plan: the episode as it would be
@@ -139,7 +143,7 @@ var stages = []stage{
 func (e *Engine) newRun(snap *Snapshot, rb *Runbook, ep ledger.Episode, d decision) *run {
 	r := &run{
 		e: e, id: e.newID("r"), snap: snap, book: rb, mode: snap.mode(rb.Policy), targets: d.possible,
-		episodes: []string{ep.ID}, orders: make(chan order), created: e.now(), stepGrants: map[int]grant{}, stepPlans: map[int]PlanStep{},
+		episodes: []string{ep.ID}, orders: make(chan order), created: e.now(), stepGrants: map[stepKey]grant{}, stepPlans: map[stepKey]PlanStep{},
 	}
 	r.begin()
 	r.rec.e = e
@@ -313,6 +317,7 @@ func (r *run) failing(ctx context.Context, end *ending) *ending {
 	if !r.began || (end.outcome != OutcomeFailed && end.outcome != OutcomeCancelled && end.outcome != OutcomeExpired) {
 		return end
 	}
+	r.phase = PhaseOnFailure
 	for _, st := range r.book.OnFailure {
 		if r.e.isStopping() {
 			break

@@ -78,18 +78,7 @@ func (e *Engine) upstreamChanged(ctx context.Context, c upstream.Change) error {
 		return err
 	}
 	e.log.Warn("upstream changed", zap.String("upstream", c.Upstream), zap.String("state", string(c.State)), zap.String("before", string(c.Before)), zap.String("text", c.Text))
-	var touched []string
-	for _, r := range more {
-		if r.Type == audit.AlertFiring {
-			e.speaks[c.Upstream] = r.Episode
-		} else if e.speaks[c.Upstream] == r.Episode {
-			delete(e.speaks, c.Upstream)
-		}
-		if !slices.Contains(touched, r.Episode) {
-			touched = append(touched, r.Episode)
-		}
-	}
-	e.changedAll(ctx, touched)
+	e.spoken(ctx, c.Upstream, more)
 	e.lift(ctx, policy.CodeUpstreamIncident, policy.CodeUpstreamUnknown)
 	return nil
 }
@@ -128,6 +117,42 @@ func (e *Engine) upstreamSpeaks(c upstream.Change) []*audit.Record {
 	}
 	a.Fingerprint = alert.Fingerprint(a)
 	return append(out, e.alertRecord(audit.AlertFiring, e.newID("e"), a, d))
+}
+
+// raiseUpstreams lets watched upstreams speak that are in trouble on record and have
+// no alert: one that was taken out of the configuration and put back.
+func (e *Engine) raiseUpstreams(ctx context.Context) {
+	up := e.snap.Load().Upstreams
+	if up == nil {
+		return
+	}
+	for _, name := range sortedKeys(up.Upstreams()) {
+		u, known := e.ledger.View(string(policy.Live)).Upstream(name)
+		if !known || !u.State.Bad() {
+			continue
+		}
+		recs := e.upstreamSpeaks(u.Change)
+		if err := e.mustAppend(ctx, recs...); err != nil {
+			return
+		}
+		e.spoken(ctx, name, recs)
+	}
+}
+
+// spoken works the alert records of an upstream, which are durable.
+func (e *Engine) spoken(ctx context.Context, name string, recs []*audit.Record) {
+	var touched []string
+	for _, r := range recs {
+		if r.Type == audit.AlertFiring {
+			e.speaks[name] = r.Episode
+		} else if e.speaks[name] == r.Episode {
+			delete(e.speaks, name)
+		}
+		if !slices.Contains(touched, r.Episode) {
+			touched = append(touched, r.Episode)
+		}
+	}
+	e.changedAll(ctx, touched)
 }
 
 // findSpeakers learns from the ledger which episode speaks for which upstream.
@@ -189,9 +214,11 @@ func (r *run) lookAnew() {
 	if newest.World != nil {
 		look, cancel := context.WithTimeout(r.reads(), worldBudget)
 		defer cancel()
-		if _, err := newest.World.Refresh(look); err != nil && r.reads().Err() == nil {
+		world, err := newest.World.Refresh(look)
+		if err != nil && r.reads().Err() == nil {
 			r.log.Warn("services cannot all be looked at", zap.Error(err))
 		}
+		r.world = world
 	}
 }
 
@@ -202,7 +229,7 @@ func (r *run) upstreams(newest *Snapshot) []string {
 		out = append(out, name)
 	}
 	for _, g := range newest.Guardrails {
-		if g.SuppressWhile.Upstream != "" && slices.ContainsFunc(g.Targets, func(t string) bool { return slices.Contains(r.targets, t) }) {
+		if g.SuppressWhile.Upstream != "" && (len(g.Targets) == 0 || slices.ContainsFunc(g.Targets, func(t string) bool { return slices.Contains(r.targets, t) })) {
 			out = append(out, g.SuppressWhile.Upstream)
 		}
 	}

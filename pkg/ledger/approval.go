@@ -17,6 +17,7 @@ type Approval struct {
 	Expires   time.Time
 	// Begun: it is asked for after the first effect, and locks are kept.
 	Begun bool
+	Phase string // of the step
 	// Decided is empty while it is open, else granted, rejected or expired.
 	Decided string
 	By      string // who granted or rejected it: the actor of the record
@@ -35,7 +36,8 @@ type ApprovalData struct {
 	Guards  []string  `json:"guards,omitempty"` // that asked
 	Expires time.Time `json:"expires"`
 	// Begun: it is asked for after the first effect, and locks are kept.
-	Begun bool `json:"begun,omitempty"`
+	Begun bool   `json:"begun,omitempty"`
+	Phase string `json:"phase,omitempty"` // of the step: steps, on_failure
 }
 
 func (l *Ledger) approvalLocked(r *audit.Record) {
@@ -48,7 +50,7 @@ func (l *Ledger) approvalLocked(r *audit.Record) {
 		var d ApprovalData
 		_ = json.Unmarshal(r.Data, &d)
 		rem.Approval = &Approval{
-			Hash: r.PlanHash, Step: r.Step, Guards: d.Guards, Requested: r.Time.Time, Expires: d.Expires, Begun: d.Begun,
+			Hash: r.PlanHash, Step: r.Step, Guards: d.Guards, Requested: r.Time.Time, Expires: d.Expires, Begun: d.Begun, Phase: d.Phase,
 		}
 		rem.State = AwaitingApproval
 	case audit.ApprovalGranted:
@@ -107,7 +109,16 @@ func (r *Remediation) final() bool {
 	if r.State != Closed {
 		return false
 	}
-	return r.Outcome == "escalated" || r.Outcome == "cancelled" && r.Reason != nil && r.Reason.Code == Rejected
+	switch r.Outcome {
+	case "escalated":
+		return true
+	case "expired": // before the first effect another plan may be asked for
+		return r.HadEffect()
+	case "cancelled": // by a person, who took over
+		return r.Reason != nil && (r.Reason.Code == Rejected || r.Reason.Code == "cancelled")
+	default:
+		return false
+	}
 }
 
 // ExpiredPlan says whether consent to a plan was asked for in the episode (along

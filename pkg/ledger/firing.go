@@ -25,7 +25,7 @@ func (l *Ledger) endLocked(e *Episode, at time.Time, cause string) {
 
 // FiringWhere is the open episode with the earliest start, other than one, for
 // which match answers yes. Remediator's own alerts are left out: they are about an
-// outage and are none. The ledger is locked meanwhile: match must not ask it. Where
+// outage and are none; so are those that a person typed. The ledger is locked meanwhile: match must not ask it. Where
 // names are given only alerts of those names are looked at: in a storm of thousands
 // each decision asks.
 func (v View) FiringWhere(except string, match func(labels map[string]string) bool, names ...string) (Episode, bool) {
@@ -34,7 +34,7 @@ func (v View) FiringWhere(except string, match func(labels map[string]string) bo
 	var best *Episode
 	look := func(open map[string]*Episode) {
 		for _, e := range open {
-			if e.ID == except || e.own || best != nil && !e.before(best) {
+			if e.ID == except || e.own || e.Origin == OriginRun || best != nil && !e.before(best) {
 				continue
 			}
 			if match(e.Alert.Labels) {

@@ -143,6 +143,9 @@ func TestView_AnswersEqualAScan(t *testing.T) {
 		var first ledger.Episode
 		open := l.Episodes(true)
 		for _, e := range open {
+			if e.Origin == ledger.OriginRun {
+				continue
+			}
 			if first.ID == "" || e.Alert.StartsAt.Before(first.Alert.StartsAt) ||
 				e.Alert.StartsAt.Equal(first.Alert.StartsAt) && e.ID < first.ID {
 				first = e

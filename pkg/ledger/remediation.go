@@ -41,6 +41,7 @@ type Remediation struct {
 	Planned  []string
 	// Quarantined targets, until a person clears them.
 	Quarantined []string
+	HeldPhase   string // in which phase it was held
 	// Approval is the newest request for consent, if there was one.
 	Approval *Approval
 
@@ -217,7 +218,9 @@ func (l *Ledger) remediationLocked(r *audit.Record) {
 	switch r.Type {
 	case audit.RemediationHeld:
 		if rem.State != Closed { // an end is an end
-			rem.State, rem.Reason = Held, r.Reason
+			var d StepData
+		_ = json.Unmarshal(r.Data, &d)
+		rem.State, rem.Reason, rem.HeldPhase = Held, r.Reason, d.Phase
 		}
 	case audit.RemediationVerified:
 		rem.Verified = true

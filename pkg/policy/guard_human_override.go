@@ -28,6 +28,10 @@ func (HumanOverride) Evaluate(in *Input) Answer {
 			continue
 		}
 		service := in.World.Get(e.Target)
+		if service.State == services.Unknown && !in.World.At().IsZero() {
+			found = append(found, Answer{Code: CodeUnconfirmable, Text: fmt.Sprintf(
+				"%s cannot be looked at (%s), so whether a person stopped it is not known", e.Target, service.Text)})
+		}
 		for _, s := range service.Stops {
 			found = append(found, overridden(in, e, s))
 		}

@@ -87,7 +87,13 @@ func TestHumanOverride_Evaluate(t *testing.T) {
 		{"update_memory", uses("docker.update_memory"), person("0123-1")},
 		{"a stop starts nothing", uses("docker.stop"), policy.Answer{}},
 		{"a command starts nothing", uses("command"), policy.Answer{}},
-		{"another target's stop", func(f *fixture) { is(stopped(other, services.ByKill))(f) }, policy.Answer{}},
+		{"another target's stop", func(f *fixture) {
+			f.restarts(target)
+			f.world(stopped(other, services.ByKill), declared(target, services.Unhealthy))
+		}, policy.Answer{}},
+		{"cannot be looked at", is(declared(target, services.Unknown)), policy.Answer{
+			Code: policy.CodeUnconfirmable, Text: "docker:local/a cannot be looked at (" + declared(target, services.Unknown).Text + "), so whether a person stopped it is not known",
+		}},
 		{"a container without a name", func(f *fixture) {
 			s := stopped(target, services.ByKill)
 			s.Stops[0].Name = ""
