@@ -52,7 +52,7 @@ func TestConsent_NothingIsDoneBeforeAndEverythingIsAskedAgainAfter(t *testing.T)
 
 		wrong := &PlanChangedError{}
 		require.ErrorAs(t, b.e.Approve(t.Context(), a.ID, "another", "user:alice", ""), &wrong)
-		require.Equal(t, a.Asks.PlanHash, wrong.Want)
+		require.Equal(t, wrong.Want, a.Asks.PlanHash)
 		after(time.Minute)
 		require.Empty(t, b.w.effects())
 

@@ -362,7 +362,7 @@ func (o *oracle) effect(r audit.Record, run *oracleRun) {
 	}
 	for _, other := range o.order {
 		if end, ok := other.touched[r.Target]; ok && other != run && !slices.Contains(keysOf(run.touched), r.Target) {
-			require.False(o.t, at.Sub(end) < p.Settings.Cooldown, "cooldown: %s acts on %s %s after %s", run.id, r.Target, at.Sub(end), other.id)
+			require.GreaterOrEqual(o.t, at.Sub(end), p.Settings.Cooldown, "cooldown: %s acts on %s %s after %s", run.id, r.Target, at.Sub(end), other.id)
 		}
 	}
 	for _, d := range dependencies[r.Target] {

@@ -102,7 +102,7 @@ func (s *sky) badPage(t time.Time) bool {
 	for _, m := range s.pages {
 		if m.at.Before(t.Add(-notice)) {
 			bad = m.state.Bad() && m.reachable
-		} else if m.at.Before(t) && !(m.state.Bad() && m.reachable) {
+		} else if m.at.Before(t) && (!m.state.Bad() || !m.reachable) {
 			bad = false
 		}
 	}

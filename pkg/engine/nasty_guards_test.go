@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 
 	"github.com/stellarescrow/remediator/pkg/actions"
 	"github.com/stellarescrow/remediator/pkg/audit"
@@ -17,7 +18,6 @@ import (
 	"github.com/stellarescrow/remediator/pkg/policy"
 	"github.com/stellarescrow/remediator/pkg/services"
 	"github.com/stellarescrow/remediator/pkg/upstream"
-	"go.uber.org/zap"
 )
 
 func nopLog() *zap.Logger { return zap.NewNop() }

@@ -219,8 +219,8 @@ func (l *Ledger) remediationLocked(r *audit.Record) {
 	case audit.RemediationHeld:
 		if rem.State != Closed { // an end is an end
 			var d StepData
-		_ = json.Unmarshal(r.Data, &d)
-		rem.State, rem.Reason, rem.HeldPhase = Held, r.Reason, d.Phase
+			_ = json.Unmarshal(r.Data, &d)
+			rem.State, rem.Reason, rem.HeldPhase = Held, r.Reason, d.Phase
 		}
 	case audit.RemediationVerified:
 		rem.Verified = true

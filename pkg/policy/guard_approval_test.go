@@ -60,7 +60,7 @@ func TestDecide_ConsentSatisfiesTheGuardsThatAsked(t *testing.T) {
 	f.world(stopped(target, services.ByKill))
 	require.Equal(t, policy.CodeStoppedByPerson, policy.Decide(f.in).Code, "consent does not cover what nobody asked about")
 	f.in.Approved["cooldown"] = "alice"
-	f.world()
+	f.world(declared(target, services.Unhealthy))
 	f.worked(at(-minute), "r-1", "Q", target, "failed")
 	require.Equal(t, policy.CodeCooldown, policy.Decide(f.in).Code, "a refusal is no question")
 }
