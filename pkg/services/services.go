@@ -64,13 +64,26 @@ type Service struct {
 	Name     string // postgres
 	Declared bool   // in the configuration: only those are ever touched
 	State    State
-	Text     string // a few words: "postgres-1 exited, exit code 1"
-	// Since is when it was first seen in this state.
+	// Last is the last state that was seen, where State is Unknown; empty otherwise,
+	// and where it was never seen.
+	Last State
+	Text string // a few words: "postgres-1 exited, exit code 1"
+	// Since is when it was first seen in this state, or, where State is Unknown, in Last.
 	Since time.Time
 	// DependsOn are its direct dependencies, by Compose's labels and the configuration.
 	DependsOn []Dependency
-	// Stops are its containers that do not run.
+	// Stops are its containers that do not run. Where State is Unknown they are the
+	// last that are known: not to see is no reason to forget what a person stopped.
 	Stops []Stop
+}
+
+// Seen is State, or the last that was seen where State is Unknown. It is empty where
+// the service was never seen.
+func (s Service) Seen() State {
+	if s.State == Unknown {
+		return s.Last
+	}
+	return s.State
 }
 
 // Well says whether something that needs the service can rely on it.

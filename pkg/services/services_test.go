@@ -75,3 +75,9 @@ func TestService_Well(t *testing.T) {
 		require.Equal(t, c != services.ConditionHealthy, services.Service{State: services.Completed}.Well(c), c)
 	}
 }
+
+func TestService_Seen(t *testing.T) {
+	require.Equal(t, services.Stopped, services.Service{State: services.Stopped}.Seen())
+	require.Equal(t, services.Stopped, services.Service{State: services.Unknown, Last: services.Stopped}.Seen())
+	require.Empty(t, services.Service{State: services.Unknown}.Seen())
+}

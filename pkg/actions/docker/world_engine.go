@@ -20,7 +20,9 @@ type watched struct {
 
 	lost   error // why it cannot be looked at
 	at     time.Time
-	seen   map[string]Container     // by id
+	saw    time.Time                // when all of it was last seen; zero: never
+	seen   map[string]Container     // by id, as last seen
+	blind  map[string]blindness     // those that cannot be looked at, by id
 	known  map[string]services.Stop // causes that were found out, by container
 	past   record                   // what the stream told since it last had a gap
 	last   time.Time                // newest event of the stream, by the engine's clock
@@ -29,10 +31,16 @@ type watched struct {
 	warned bool                     // of a circle
 }
 
+// blindness is why one container cannot be looked at, and since when.
+type blindness struct {
+	why   string
+	since time.Time
+}
+
 func newWatched(en *engine) *watched {
 	return &watched{
 		engine: en, look: make(chan struct{}, 1), lost: errNotYet,
-		seen: map[string]Container{}, known: map[string]services.Stop{}, past: newRecord(nil), rises: map[string][]time.Time{},
+		seen: map[string]Container{}, blind: map[string]blindness{}, known: map[string]services.Stop{}, past: newRecord(nil), rises: map[string][]time.Time{},
 	}
 }
 
@@ -45,9 +53,15 @@ func (en *watched) hear(e Event) {
 	}
 }
 
-// take files a container as it was just seen.
+// take files a container as it was just seen. One without a status could not be
+// looked at: what was seen of it before stays.
 func (en *watched) take(c Container, now time.Time) {
-	if was, ok := en.seen[c.ID]; ok && c.Status != "" {
+	if c.Status == "" {
+		en.blindTo(c, now)
+		return
+	}
+	delete(en.blind, c.ID)
+	if was, ok := en.seen[c.ID]; ok && was.Status != "" {
 		for range min(c.RestartCount-was.RestartCount, loopStarts) {
 			en.rises[c.ID] = append(en.rises[c.ID], now)
 		}
@@ -61,8 +75,19 @@ func (en *watched) take(c Container, now time.Time) {
 	en.seen[c.ID] = c
 	if stands(c) {
 		en.judge(c, en.past)
-	} else if c.Status != "" {
+	} else {
 		delete(en.known, c.ID)
+	}
+}
+
+// blindTo files that a container cannot be looked at.
+func (en *watched) blindTo(c Container, now time.Time) {
+	if was, ok := en.blind[c.ID]; ok {
+		now = was.since
+	}
+	en.blind[c.ID] = blindness{why: c.Error, since: now}
+	if _, ok := en.seen[c.ID]; !ok {
+		en.seen[c.ID] = c
 	}
 }
 
@@ -82,11 +107,12 @@ func (en *watched) takeAll(list []Container, now time.Time) {
 	maps.DeleteFunc(en.past.runs, func(id string, run []Event) bool {
 		return !here[id] && en.last.Sub(run[len(run)-1].Time) > loopTime
 	})
-	en.lost, en.at = nil, now
+	en.lost, en.at, en.saw = nil, now, now
 }
 
 func (en *watched) forget(id string) {
 	delete(en.seen, id)
+	delete(en.blind, id)
 	delete(en.known, id)
 	delete(en.rises, id)
 	delete(en.past.runs, id)
@@ -135,6 +161,34 @@ func (en *watched) gap(from time.Time) {
 	maps.DeleteFunc(en.known, func(_ string, s services.Stop) bool {
 		return s.Cause == services.ByKill && !en.broke.IsZero() && s.At.After(en.broke.Add(-shutdown))
 	})
+}
+
+// stops are the containers of a list, as last seen, that do not run. Of one that
+// cannot be looked at now (unseen: of none) the events may tell that it stopped since.
+func (en *watched) stops(list []Container, unseen bool) []services.Stop {
+	var out []services.Stop
+	for _, c := range list {
+		_, blind := en.blind[c.ID]
+		if runs(c.Status) && (blind || unseen) {
+			c = en.heardOf(c)
+		}
+		if stands(c) {
+			out = append(out, en.stop(c))
+		}
+	}
+	return out
+}
+
+// heardOf is a container that ran when it was last seen, and of which the events told
+// since: a death without a start behind it.
+func (en *watched) heardOf(c Container) Container {
+	for _, e := range en.past.runs[c.ID] {
+		if e.Action == "die" && e.Time.After(c.StartedAt) {
+			c.Status, c.FinishedAt = statusExited, e.Time
+			en.judge(c, en.past)
+		}
+	}
+	return c
 }
 
 // stop of a container that does not run.

@@ -49,7 +49,7 @@ func (w *Watcher) composeLocked(unseen map[*watched]error) []services.Service {
 	for _, en := range w.engines {
 		for _, s := range en.services(unseen[en], now) {
 			s.Since = now
-			if was, ok := w.before[s.Target]; ok && was.State == s.State {
+			if was, ok := w.before[s.Target]; ok && was.Seen() == s.Seen() {
 				s.Since = was.Since
 			}
 			out = append(out, s)
@@ -81,37 +81,79 @@ func (en *watched) services(unseen error, now time.Time) []services.Service {
 	var out []services.Service
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
 		s := services.Service{Target: en.target(name), Name: name, Declared: slices.Contains(en.Services, name), DependsOn: en.dependencies(graph[name])}
-		if unseen != nil {
-			s.State, s.Text = services.Unknown, "docker "+en.Name+" cannot be looked at: "+unseen.Error()
+		list := ordered(byName[name])
+		s.Stops = en.stops(list, unseen != nil)
+		if unseen == nil {
+			en.judgeService(&s, list, oneShots[name], now)
 		} else {
-			en.judgeService(&s, byName[name], oneShots[name], now)
+			en.recall(&s, list, oneShots[name])
+			s.Text = "docker " + en.Name + " cannot be looked at: " + unseen.Error()
 		}
 		out = append(out, s)
 	}
 	return out
 }
 
-// judgeService fills in the state of a service and its stops.
+// judgeService fills in the state of a service by its containers.
 func (en *watched) judgeService(s *services.Service, list []Container, oneShot bool, now time.Time) {
+	state := func(c Container) services.State { return en.stateOf(c, oneShot, now) }
+	faced := slices.Clone(list)
+	for i := range faced {
+		if b, blind := en.blind[faced[i].ID]; blind {
+			faced[i].Status, faced[i].Error = "", b.why
+		}
+	}
+	if s.State, s.Text = worst(faced, state); s.State == services.Unknown {
+		s.Last = lastOf(list, state)
+	}
+	if len(list) == 0 {
+		s.Text = s.Name + " has no container"
+	}
+}
+
+// recall fills in how a service of an engine that cannot be looked at was when it
+// last could be. What led to a crash loop then is not forgotten with time.
+func (en *watched) recall(s *services.Service, list []Container, oneShot bool) {
+	s.State = services.Unknown
+	switch {
+	case en.saw.IsZero():
+	case len(list) == 0:
+		s.Last = services.Missing
+	default:
+		s.Last = lastOf(list, func(c Container) services.State { return en.stateOf(c, oneShot, en.saw) })
+	}
+}
+
+// lastOf is the state of a service by its containers as they were last seen, those
+// that never were left out; empty where nothing was seen.
+func lastOf(list []Container, state func(Container) services.State) services.State {
+	seen := slices.DeleteFunc(slices.Clone(list), func(c Container) bool { return state(c) == services.Unknown })
+	if len(seen) == 0 {
+		return ""
+	}
+	s, _ := worst(seen, state)
+	return s
+}
+
+// stateOf one container as it is, or was when it could last be looked at.
+func (en *watched) stateOf(c Container, oneShot bool, now time.Time) services.State {
+	if b, blind := en.blind[c.ID]; blind {
+		now = b.since
+	}
+	rises := en.rises[c.ID]
+	looping := len(rises) >= loopStarts && now.Sub(rises[len(rises)-loopStarts]) <= loopTime
+	return stateOf(c, looping, oneShot)
+}
+
+// ordered sorts containers by their numbers.
+func ordered(list []Container) []Container {
 	slices.SortFunc(list, func(a, b Container) int {
 		if n := number(a) - number(b); n != 0 {
 			return n
 		}
 		return strings.Compare(a.ID, b.ID)
 	})
-	s.State, s.Text = worst(list, func(c Container) services.State {
-		rises := en.rises[c.ID]
-		looping := len(rises) >= loopStarts && now.Sub(rises[len(rises)-loopStarts]) <= loopTime
-		return stateOf(c, looping, oneShot)
-	})
-	if len(list) == 0 {
-		s.Text = s.Name + " has no container"
-	}
-	for _, c := range list {
-		if stands(c) {
-			s.Stops = append(s.Stops, en.stop(c))
-		}
-	}
+	return list
 }
 
 func (en *watched) dependencies(on map[string]string) []services.Dependency {

@@ -103,8 +103,9 @@ func (w *Watcher) Stop() {
 func (w *Watcher) World() services.World { return *w.world.Load() }
 
 // Refresh looks at all engines anew, side by side, each for at most 5 seconds. The
-// services of one that cannot be looked at are Unknown in the World that it gives,
-// and the error says why. It needs no Start.
+// services of one that cannot be looked at, or not within that time or the caller's,
+// are Unknown in the World that it gives and in World, and the error says why; what
+// was known of their stops and their last state stays. It needs no Start.
 func (w *Watcher) Refresh(ctx context.Context) (services.World, error) {
 	errs := make([]error, len(w.engines))
 	var all sync.WaitGroup
@@ -116,7 +117,8 @@ func (w *Watcher) Refresh(ctx context.Context) (services.World, error) {
 	if err == nil {
 		return w.World(), nil
 	}
-	// Where the caller gave up, that says nothing of the engine: for it alone they are unknown.
+	// Where the caller gave up of itself, that says nothing of the engine: for it alone
+	// they are unknown.
 	unseen := map[*watched]error{}
 	for i, en := range w.engines {
 		if errs[i] != nil {
@@ -135,21 +137,21 @@ func (w *Watcher) Look(ctx context.Context) (services.World, error) { return w.R
 // lookAt lists and inspects all containers of one engine, asks for the causes of
 // stops that are not known, and publishes what it saw.
 func (w *Watcher) lookAt(ctx context.Context, en *watched) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("docker %q: not asked: %w", en.Name, err)
+	}
 	look, cancel := context.WithTimeout(ctx, lookBound)
 	defer cancel()
 	select {
 	case en.look <- struct{}{}:
 		defer func() { <-en.look }()
 	case <-look.Done():
-		// Somebody else has looked for so long, and files what came of it.
-		return fmt.Errorf("docker %q: %w", en.Name, look.Err())
+		// Somebody else has looked for so long, and files what comes of it.
+		return w.unseen(ctx, en, look.Err())
 	}
 	list, err := en.reader.Project(look, en.Project)
 	if err != nil {
-		if ctx.Err() == nil {
-			w.lose(en, err)
-		}
-		return fmt.Errorf("docker %q: %w", en.Name, err)
+		return w.unseen(ctx, en, err)
 	}
 	w.mu.Lock()
 	undecided, stopped := en.undecided(list)
@@ -171,6 +173,16 @@ func (w *Watcher) lookAt(ctx context.Context, en *watched) error {
 	w.mu.Unlock()
 	w.publish()
 	return nil
+}
+
+// unseen makes the error of a look that failed. The engine is lost with it, also
+// where the time of the caller was over: what was seen before must not pass for what
+// is. Only a caller who gave up of itself says nothing of the engine.
+func (w *Watcher) unseen(ctx context.Context, en *watched, err error) error {
+	if !errors.Is(ctx.Err(), context.Canceled) {
+		w.lose(en, err)
+	}
+	return fmt.Errorf("docker %q: %w", en.Name, err)
 }
 
 // lookAtOne looks at one container again. One that cannot be looked at is unknown
@@ -198,8 +210,8 @@ func (w *Watcher) lookAtOne(ctx context.Context, en *watched, id string) error {
 		en.forget(id)
 	default:
 		if c, ok := en.seen[id]; ok {
-			c.Status, c.Error = "", err.Error()
-			en.seen[id] = c
+			c.Error = err.Error()
+			en.blindTo(c, w.o.Now())
 		}
 	}
 	w.mu.Unlock()
