@@ -112,6 +112,7 @@ func TestSuppressWhile_TroubleThatEnded(t *testing.T) {
 		{"and the page went away", ended(4*minute, afterIncident, func(u *policy.Upstream) { u.LastGood = at(-4 * minute) }), resumes},
 		{"and the page went away, which is allowed", ended(4*minute, afterIncident, func(u *policy.Upstream) { u.LastGood, u.UnknownAllows = at(-4*minute), true }), resumes},
 		{"consent does not shorten it", ended(4*minute, afterIncident, func(u *policy.Upstream) { u.LastGood, u.MaxSuppression = at(-4*minute), time.Second }), resumes},
+		{"it ended a while before that was recorded", ended(2*minute, upstream.Change{Before: upstream.Unknown, AfterIncident: true, Ended: at(-4 * minute)}, nil), resumes},
 		{"recorded in the future", ended(-hour, afterIncident, nil), policy.Answer{
 			Code: policy.CodeUpstreamIncident, Until: at(10 * minute),
 			Text: `the trouble of upstream "stellar" ended at 2026-03-01 10:00:00Z; what depends on it has until 2026-03-01 10:10:00Z to recover by itself (resume_after 10m)`,
@@ -124,6 +125,44 @@ func TestSuppressWhile_TroubleThatEnded(t *testing.T) {
 	require.Equal(t, policy.CodeUpstreamIncident, policy.PolicySuppressWhile{}.Evaluate(f.in).Code)
 	f.in.Now = at(6 * minute)
 	require.True(t, policy.PolicySuppressWhile{}.Evaluate(f.in).Allows(), "it lifts when it says")
+}
+
+// A page that goes away after the trouble does not make it end sooner.
+func TestSuppressWhile_ThePageGoesAwayAfterTheEnd(t *testing.T) {
+	away := func(ended time.Duration, change func(*policy.Upstream)) func(*fixture) {
+		return func(f *fixture) {
+			watched(f)
+			said(f, minute, upstream.Change{State: upstream.Unknown, Before: upstream.Operational, Since: at(-minute), Ended: at(ended), Text: "no good answer for 3m"})
+			configure(f, func(u *policy.Upstream) { u.LastGood = at(-4 * minute) })
+			if change != nil {
+				configure(f, change)
+			}
+		}
+	}
+	allow := func(u *policy.Upstream) { u.UnknownAllows = true }
+	resumes := policy.Answer{
+		Code: policy.CodeUpstreamIncident, Until: at(6 * minute),
+		Text: `the trouble of upstream "stellar" ended at 2026-03-01 09:56:00Z; what depends on it has until 2026-03-01 10:06:00Z to recover by itself (resume_after 10m)`,
+	}
+	runGuard(t, policy.PolicySuppressWhile{}, []guardCase{
+		{"unknown", away(-4*minute, nil), resumes},
+		{"which is allowed", away(-4*minute, allow), resumes},
+		{"a person is not even asked", away(-4*minute, func(u *policy.Upstream) { u.MaxSuppression = time.Second }), resumes},
+		{"a clock was set back since: no later than its record", away(hour, allow), policy.Answer{
+			Code: policy.CodeUpstreamIncident, Until: at(9 * minute),
+			Text: `the trouble of upstream "stellar" ended at 2026-03-01 09:59:00Z; what depends on it has until 2026-03-01 10:09:00Z to recover by itself (resume_after 10m)`,
+		}},
+		{"it is over", away(-10*minute, nil), policy.Answer{
+			Code: policy.CodeUpstreamUnknown, Until: at(6*hour - minute), TellAt: at(6*hour - minute),
+			Text: `the state of upstream "stellar" is not known: no good answer for 3m`,
+		}},
+		{"it is over, and unknown is allowed", away(-10*minute, allow), policy.Answer{}},
+	})
+
+	f := newFixture()
+	away(-4*minute, func(u *policy.Upstream) { u.MaxSuppression = time.Second })(f)
+	f.in.Approved = map[string]string{"suppress_while": "alice"}
+	require.Equal(t, policy.CodeUpstreamIncident, policy.Decide(f.in).Code, "consent does not shorten it")
 }
 
 func TestSuppressWhile_UnknownState(t *testing.T) {

@@ -21,12 +21,13 @@ func whileUpstream(in *Input, name string) Answer {
 	if u.State.Bad() {
 		return Answer{Code: CodeUpstreamIncident, TellAt: tellAt(in, cfg, began(u)), Text: fmt.Sprintf("upstream %q: %s", name, u.Text)}
 	}
-	// Before what is unknown: that an end is known is no less known while the page is
-	// away, and consent must not shorten the wait.
-	if until := past(u.Recorded, in.Now).Add(cfg.ResumeAfter); u.State == upstream.Operational && afterTrouble(u) && until.After(in.Now) {
+	// Before what is unknown, whatever the state: that an end is known is no less known
+	// while the page is away, and neither consent nor `unknown: allow` shortens the wait.
+	if end := past(ended(u), in.Now); !end.IsZero() && end.Add(cfg.ResumeAfter).After(in.Now) {
+		until := end.Add(cfg.ResumeAfter)
 		return Answer{Code: CodeUpstreamIncident, Until: until, Text: fmt.Sprintf(
 			"the trouble of upstream %q ended at %s; what depends on it has until %s to recover by itself (resume_after %s)",
-			name, clock(past(u.Recorded, in.Now)), clock(until), span(cfg.ResumeAfter))}
+			name, clock(end), clock(until), span(cfg.ResumeAfter))}
 	}
 	why, since := unknown(in, cfg, u, recorded)
 	if why != "" && cfg.LastError != "" && !strings.Contains(why, cfg.LastError) {
@@ -46,6 +47,18 @@ func whileUpstream(in *Input, name string) Answer {
 
 // afterTrouble says whether trouble is the last that was known before a state.
 func afterTrouble(u ledger.Upstream) bool { return u.AfterIncident || u.Before.Bad() }
+
+// ended is when the last trouble was over, never after the record that says so; zero:
+// there was none, it lasts, or nobody knows.
+func ended(u ledger.Upstream) time.Time {
+	switch {
+	case !u.Ended.IsZero() && u.Ended.Before(u.Recorded):
+		return u.Ended
+	case !u.Ended.IsZero(), u.State == upstream.Operational && afterTrouble(u):
+		return u.Recorded
+	}
+	return time.Time{}
+}
 
 // unknown is why the state of an upstream is not known, and since when; "" when it is.
 // A page that answered at a time far ahead of now answered under a clock that was set

@@ -11,6 +11,8 @@ import "time"
 //     them starts the row anew. A page that flaps stays in trouble.
 //   - No good answer for StaleAfter is Unknown. That hides trouble, but does not end
 //     it: it keeps its beginning, and still needs two answers to be over.
+//   - When trouble was found to be over is kept until there is trouble again: a page
+//     that goes away or comes back does not make that sooner or later.
 //   - Another impact, or other events in trouble, is a Change in the same state, so
 //     that the record says which incident it was.
 //
@@ -31,7 +33,7 @@ type Tracker struct {
 	events  []Event   // that were last reported in it
 	clean   int       // good answers in a row without trouble
 	cleanAt time.Time // the first of them
-	ended   time.Time // when trouble was last found to be over; zero: not known
+	ended   time.Time // when trouble was last found to be over; zero: in trouble, or not known
 }
 
 // NewTracker of an upstream, from now on. seed is the last recorded Change, nil if
@@ -51,8 +53,12 @@ func NewTracker(cfg Config, now time.Time, seed *Change) *Tracker {
 		t.trouble, t.since, t.events = true, t.current.Since, seed.Events
 	case seed.State == Unknown && seed.AfterIncident:
 		t.trouble, t.since, t.events = true, began(seed.Events, t.current.Since), seed.Events
-	case seed.State == Operational && seed.AfterIncident:
-		t.ended = t.current.Since
+	case !seed.Ended.IsZero():
+		if t.ended = seed.Ended; t.ended.After(now) {
+			t.ended, t.current.Ended = now, now
+		}
+	case seed.State == Operational && (seed.AfterIncident || seed.Before.Bad()): // recorded without it
+		t.ended, t.current.Ended = t.current.Since, t.current.Since
 	}
 	return t
 }
@@ -133,7 +139,7 @@ func (t *Tracker) inTrouble(now time.Time, events []Event) (Change, bool) {
 	if !t.trouble || t.since.IsZero() {
 		t.since = began(events, now)
 	}
-	t.trouble, t.clean, t.events = true, 0, events
+	t.trouble, t.clean, t.events, t.ended = true, 0, events, time.Time{}
 	if t.current.State == state && t.current.Impact == impact && sameEvents(t.current.Events, events) {
 		return Change{}, false
 	}
@@ -155,8 +161,8 @@ func (t *Tracker) operational(now time.Time) (Change, bool) {
 	case ends:
 		c.Text = endText(t.name, began, now)
 	case !t.ended.IsZero() && now.Before(t.ended.Add(t.resumeAfter)):
-		// The page went away shortly after the trouble. Guards see the newest change
-		// only, and must not forget what is left of resume_after.
+		// The page went away shortly after the trouble: what is left of resume_after
+		// still counts, and is said.
 		c.AfterIncident, c.Since = true, t.ended
 		c.Text = "the status page of " + t.name + " answers again and reports no trouble, as since " + clock(t.ended, now)
 	default:
@@ -166,7 +172,7 @@ func (t *Tracker) operational(now time.Time) (Change, bool) {
 }
 
 func (t *Tracker) give(c Change) (Change, bool) {
-	c.Upstream, c.Before = t.name, t.current.State
+	c.Upstream, c.Before, c.Ended = t.name, t.current.State, t.ended
 	t.current = c
 	return c, true
 }

@@ -121,6 +121,60 @@ func TestTracker_FromStateToState(t *testing.T) {
 	}
 }
 
+// When trouble was over is known whatever the page does after, also behind a restart.
+func TestTracker_KeepsWhenTroubleEnded(t *testing.T) {
+	t.Parallel()
+	bad, good, m := report(incident("identified", "major")), report(), time.Minute
+	for name, restarts := range map[string]bool{"one run": false, "started anew after each": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tracker := upstream.NewTracker(config(), start, nil)
+			for i, f := range []struct {
+				at    time.Duration
+				what  any
+				state upstream.State
+				ended time.Duration // zero: no end is known
+			}{
+				{0, good, upstream.Operational, 0},
+				{m, bad, upstream.Incident, 0},
+				{2 * m, good, upstream.Incident, 0},
+				{2*m + 20*time.Second, good, upstream.Operational, 2*m + 20*time.Second},
+				{6 * m, nil, upstream.Unknown, 2*m + 20*time.Second},
+				{7 * m, errPage, upstream.Unknown, 2*m + 20*time.Second},
+				{8 * m, good, upstream.Operational, 2*m + 20*time.Second},
+				{12 * m, nil, upstream.Unknown, 2*m + 20*time.Second},
+				{time.Hour, good, upstream.Operational, 2*m + 20*time.Second},
+				{61 * m, bad, upstream.Incident, 0},
+				{65 * m, nil, upstream.Unknown, 0},
+			} {
+				now := start.Add(f.at)
+				apply(tracker, now, f.what)
+				c := tracker.Current()
+				require.Equal(t, f.state, c.State, "feed %d", i)
+				if f.ended == 0 {
+					require.Zero(t, c.Ended, "feed %d", i)
+				} else {
+					require.True(t, c.Ended.Equal(start.Add(f.ended)), "feed %d: %s", i, c.Ended)
+				}
+				// A restart between the two answers that end trouble would start their row anew.
+				if restarts && i != 2 && f.what != nil {
+					body, err := json.Marshal(c)
+					require.NoError(t, err)
+					var seed upstream.Change
+					require.NoError(t, json.Unmarshal(body, &seed))
+					tracker = upstream.NewTracker(config(), now, &seed)
+				}
+			}
+		})
+	}
+	seed := upstream.Change{State: upstream.Unknown, Since: start, Ended: start.Add(time.Hour)}
+	require.Equal(t, start, upstream.NewTracker(config(), start, &seed).Current().Ended, "never in the future")
+	seed = upstream.Change{State: upstream.Operational, AfterIncident: true, Since: start.Add(-m)}
+	tracker := upstream.NewTracker(config(), start, &seed)
+	c, _ := tracker.Tick(start.Add(3 * m))
+	require.Equal(t, start.Add(-m), c.Ended, "recorded without it")
+}
+
 func TestTracker_SaysItInASentence(t *testing.T) {
 	t.Parallel()
 	say := func(seed *upstream.Change, feeds ...feed) string {
@@ -171,7 +225,7 @@ func TestTracker_Property(t *testing.T) {
 		var last upstream.Change
 		var goodAt []time.Time // good answers without trouble since trouble, or since an error
 		trouble, begun := false, start
-		lastGood := time.Time{}
+		lastGood, over := time.Time{}, time.Time{} // over: when trouble ended, if it did
 		for range rapid.IntRange(1, 60).Draw(rt, "feeds") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 240).Draw(rt, "seconds")) * time.Second)
 			var c upstream.Change
@@ -201,6 +255,9 @@ func TestTracker_Property(t *testing.T) {
 				require.Equal(rt, last.State, tracker.Current().State)
 			}
 			state := tracker.Current().State
+			if state == upstream.Operational && trouble {
+				over = now
+			}
 			if changed {
 				require.Equal(rt, last.State, c.Before)
 				require.NotEmpty(rt, c.Text)
@@ -209,12 +266,18 @@ func TestTracker_Property(t *testing.T) {
 				if c.State.Bad() && last.State.Bad() {
 					require.True(rt, last.Since.Equal(c.Since), "Since is kept while trouble lasts")
 				}
+				if c.State.Bad() || c.AfterIncident && c.State == upstream.Unknown {
+					require.Zero(rt, c.Ended, "it lasts")
+				} else {
+					require.True(rt, c.Ended.Equal(over), "%s, not %s", c.Ended, over)
+				}
 				if c.State == upstream.Unknown {
 					require.Equal(rt, trouble, c.AfterIncident)
 				}
 				last = c
 			}
 			if reported {
+				over = time.Time{}
 				require.True(rt, state.Bad(), "trouble is believed at once")
 			}
 			if state == upstream.Operational && trouble {

@@ -62,9 +62,12 @@ type Change struct {
 	Since time.Time `json:"since,omitzero"`
 	// AfterIncident: unknown, and the last good answer reported trouble (what was
 	// last known is not over because the page went away); or operational, and this
-	// is the transition that ends trouble, also where unknown came between. Guards
-	// count resume_after from there.
+	// is the transition that ends trouble, also where unknown came between.
 	AfterIncident bool `json:"after_incident,omitempty"`
+	// Ended is when the last trouble was found to be over: set with the change that
+	// ends it and kept, also through unknown, until there is trouble again. Guards
+	// count resume_after from it. Zero: no end is known.
+	Ended time.Time `json:"ended,omitzero"`
 	// Text is a sentence for people that names the incident.
 	Text string `json:"text"`
 }
