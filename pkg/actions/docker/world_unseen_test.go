@@ -44,7 +44,8 @@ func watching(at time.Time) (*fickle, *Watcher) {
 	}
 	f := &fickle{list: []Container{c}, past: []Event{
 		{ID: "c1", Action: "start", Time: died.Add(-time.Hour)},
-		{ID: "c1", Action: "kill", Signal: "15", Time: died.Add(-time.Second)}, {ID: "c1", Action: "die", Time: died},
+		{ID: "c1", Action: "kill", Signal: "15", Time: died.Add(-time.Second)},
+		{ID: "c1", Action: "die", Time: died},
 	}}
 	e := &Engines{list: []*engine{{Config: Config{Name: "local", Project: "p", Services: []string{"indexer"}}, reader: f}}}
 	return f, e.Watch(WatchOptions{})
