@@ -51,13 +51,14 @@ func rootCauses(in *Input) map[string]string {
 	return out
 }
 
+// down: also what was down when it was last seen and cannot be looked at now.
 func down(s services.Service) bool {
-	return s.State == services.Unhealthy || s.State == services.Stopped
+	return s.Seen() == services.Unhealthy || s.Seen() == services.Stopped
 }
 
 // leftStopped: persons stopped all of it and want it so.
 func leftStopped(in *Input, s services.Service) bool {
-	return s.State == services.Stopped && len(s.Stops) > 0 && !slices.ContainsFunc(s.Stops, func(stop services.Stop) bool {
+	return s.Seen() == services.Stopped && len(s.Stops) > 0 && !slices.ContainsFunc(s.Stops, func(stop services.Stop) bool {
 		return !byPerson(in, s.Target, stop)
 	})
 }

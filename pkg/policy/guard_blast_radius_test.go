@@ -35,6 +35,11 @@ func TestBlastRadius_Evaluate(t *testing.T) {
 		{"as many as may be", world(2, declared(other, sick), declared(third, sick)), policy.Answer{}},
 		{"too many", world(1, declared(third, sick), declared(other, sick)), bc},
 		{"stopped counts", world(0, declared(other, services.Stopped)), one("docker:local/b (stopped)")},
+		{"down when last seen", func(f *fixture) {
+			lost := declared(other, services.Unknown)
+			lost.Last = services.Unhealthy
+			world(0, lost)(f)
+		}, policy.Answer{Code: policy.CodeBlastRadius, Text: "unhealthy or being worked on, beside what this is about: " + other + " (unknown) (1; max_unhealthy is 0)"}},
 		{"missing and unknown do not", world(0, declared(other, services.Missing), declared(third, services.Unknown)), policy.Answer{}},
 		{"it is turned off", world(-1, declared(third, sick), declared(other, sick)), policy.Answer{}},
 		{"not those that it is about", world(0, declared(target, sick)), policy.Answer{}},

@@ -33,11 +33,16 @@ func (Dependency) Evaluate(in *Input) Answer {
 }
 
 // notReady is why nothing that needs the dependency should be started now. What is
-// unknown is no reason by itself, and does not contradict an alert either.
+// unknown is no reason by itself, unless it was not well when it was last seen, and
+// does not contradict an alert either.
 func notReady(in *Input, n services.Need) string {
 	s := in.World.Get(n.Target)
+	last := s
+	last.State = s.Seen()
 	switch {
-	case s.State == services.Unknown, s.Well(n.Condition), s.State == services.Missing && !s.Declared:
+	case last.State == "", last.Well(n.Condition), last.State == services.Missing && !s.Declared:
+	case s.State == services.Unknown:
+		return fmt.Sprintf("was %s when last seen, and cannot be looked at now (%s)", last.State, s.Text)
 	case s.Text == "":
 		return fmt.Sprintf("is %s", s.State)
 	default:

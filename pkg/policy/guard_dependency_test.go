@@ -102,6 +102,26 @@ func TestDependency_Evaluate(t *testing.T) {
 	})
 }
 
+func TestDependency_WhatWasDownWhenLastSeenIsDown(t *testing.T) {
+	last := func(state services.State) func(*fixture) {
+		return func(f *fixture) {
+			f.restarts(target)
+			lost := declared(other, services.Unknown)
+			lost.Last, lost.Text = state, "the engine is away"
+			mine := declared(target, services.Unhealthy)
+			mine.DependsOn = []services.Dependency{{Target: other, Condition: services.ConditionHealthy}}
+			f.world(mine, lost)
+		}
+	}
+	runGuard(t, policy.Dependency{}, []guardCase{
+		{"never seen", last(""), policy.Answer{}},
+		{"well when last seen", last(services.Healthy), policy.Answer{}},
+		{"stopped when last seen", last(services.Stopped), policy.Answer{
+			Code: policy.CodeDependency, Text: other + " was stopped when last seen, and cannot be looked at now (the engine is away); " + target + " depends on it",
+		}},
+	})
+}
+
 func TestDependency_WorkAndAlerts(t *testing.T) {
 	busy := func(tgt, self string) func(*fixture) {
 		return func(f *fixture) {

@@ -28,7 +28,7 @@ func (HumanOverride) Evaluate(in *Input) Answer {
 			continue
 		}
 		service := in.World.Get(e.Target)
-		if service.State == services.Unknown && !in.World.At().IsZero() {
+		if service.State == services.Unknown && !in.World.At().IsZero() { // and what is known of its stops still counts
 			found = append(found, Answer{Code: CodeUnconfirmable, Text: fmt.Sprintf(
 				"%s cannot be looked at (%s), so whether a person stopped it is not known", e.Target, service.Text)})
 		}
