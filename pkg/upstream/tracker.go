@@ -7,8 +7,9 @@ import "time"
 // Change.
 //
 //   - Trouble is believed at once.
-//   - It is over after two good answers in a row without trouble; an error between
-//     them starts the row anew. A page that flaps stays in trouble.
+//   - It is over after two good answers without trouble within StaleAfter, and none
+//     with it between them. A look that failed between them says nothing: a page that
+//     fails at every other look can get well. A page that flaps stays in trouble.
 //   - No good answer for StaleAfter is Unknown. That hides trouble, but does not end
 //     it: it keeps its beginning, and still needs two answers to be over.
 //   - When trouble was found to be over is kept until there is trouble again: a page
@@ -31,7 +32,7 @@ type Tracker struct {
 	trouble bool      // reported, and not over yet
 	since   time.Time // of the trouble
 	events  []Event   // that were last reported in it
-	clean   int       // good answers in a row without trouble
+	clean   int       // good answers without trouble since cleanAt
 	cleanAt time.Time // the first of them
 	ended   time.Time // when trouble was last found to be over; zero: in trouble, or not known
 }
@@ -100,8 +101,8 @@ func (t *Tracker) Report(now time.Time, r Report) (Change, bool) {
 	if !t.trouble {
 		return t.operational(now)
 	}
-	if t.clean == 0 {
-		t.cleanAt = now
+	if t.clean == 0 || now.Sub(t.cleanAt) >= t.staleAfter {
+		t.clean, t.cleanAt = 0, now // the one before is too old to go with this
 	}
 	t.clean++
 	if t.clean < 2 || now.Sub(t.cleanAt) < t.apart {
@@ -113,7 +114,6 @@ func (t *Tracker) Report(now time.Time, r Report) (Change, bool) {
 
 // Failed takes in that there was no good answer, and why.
 func (t *Tracker) Failed(now time.Time, err error) (Change, bool) {
-	t.clean = 0 // what was not seen may have been trouble
 	t.lastErr = short(err.Error())
 	return t.Tick(now)
 }

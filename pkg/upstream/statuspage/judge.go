@@ -11,6 +11,7 @@ import (
 type judge struct {
 	*answer
 	now    time.Time
+	well   bool // all that is ours is operational
 	events []upstream.Event
 	// Components that an incident or a maintenance that counts names, by id: they
 	// are not told a second time.
@@ -124,13 +125,8 @@ func (j *judge) counts(impact string) bool {
 // onlyWatched: an incident in monitoring for longer than ignore_monitoring_after
 // while all that is ours is operational. Pages forget to resolve.
 func (j *judge) onlyWatched(i *incident) bool {
-	if j.cfg.IgnoreMonitoringAfter <= 0 || i.Status != "monitoring" {
+	if j.cfg.IgnoreMonitoringAfter <= 0 || i.Status != "monitoring" || !j.well {
 		return false
-	}
-	for _, c := range j.scope.ours {
-		if componentImpact(c.Status) != upstream.ImpactNone {
-			return false
-		}
 	}
 	since := i.monitoringSince(j.now)
 	return !since.IsZero() && j.now.Sub(since) > j.cfg.IgnoreMonitoringAfter

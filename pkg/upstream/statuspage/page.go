@@ -106,6 +106,9 @@ func parse(body []byte, maintenance bool) (*summary, error) {
 		}
 		return nil, fmt.Errorf("its answer cannot be read: %w", err)
 	}
+	if err := keysOnce(body); err != nil {
+		return nil, err
+	}
 	var missing string
 	switch {
 	case s.Page == nil || (s.Page.ID == "" && s.Page.Name == ""):
@@ -124,8 +127,20 @@ func parse(body []byte, maintenance bool) (*summary, error) {
 	return nil, fmt.Errorf("its answer has no `%s`: is it an Atlassian Statuspage?", missing)
 }
 
+// Limits of what is looked at: no page is near them.
+const (
+	maxComponents = 2000
+	maxIncidents  = 1000 // and maintenances
+)
+
 // check that everything listed says how it is.
 func (s *summary) check() error {
+	if n := len(s.Components); n > maxComponents {
+		return fmt.Errorf("it lists %d components, at most %d are looked at", n, maxComponents)
+	}
+	if n := len(s.Incidents) + len(s.Maintenances); n > maxIncidents {
+		return fmt.Errorf("it lists %d incidents and maintenances, at most %d are looked at", n, maxIncidents)
+	}
 	for _, c := range s.Components {
 		if c.ID == "" || c.Status == "" {
 			return fmt.Errorf("component %q has no id or no status", c.Name)

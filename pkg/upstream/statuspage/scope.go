@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/stellarescrow/remediator/pkg/upstream"
 )
 
 // maxListed components are named in an error.
@@ -55,6 +57,11 @@ func newScope(s *summary, selectors []string) (scope, error) {
 		}
 	}
 	return sc, nil
+}
+
+// well says whether all that is ours is operational.
+func (sc *scope) well() bool {
+	return !slices.ContainsFunc(sc.ours, func(c component) bool { return componentImpact(c.Status) != upstream.ImpactNone })
 }
 
 func (sc *scope) add(c component) {

@@ -81,6 +81,6 @@ type answer struct {
 
 // Judge gives the events that count at now.
 func (a *answer) Judge(now time.Time) upstream.Report {
-	j := judge{answer: a, now: now, covered: map[string]bool{}, maintained: map[string]bool{}}
+	j := judge{answer: a, now: now, well: a.scope.well(), covered: map[string]bool{}, maintained: map[string]bool{}}
 	return j.report()
 }

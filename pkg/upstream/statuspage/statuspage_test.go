@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -255,6 +256,20 @@ func TestPage_MonitoringCountsFromWhenItWasSet(t *testing.T) {
 	}
 }
 
+// many copies of the first of a list.
+func many(list string, n int) func(object) {
+	return func(o object) { o[list] = slices.Repeat([]any{firstOf(o, list)}, n) }
+}
+
+func TestPage_ManyIncidentsInMonitoring(t *testing.T) {
+	t.Parallel()
+	page := altered(t, lab.Scene{Incident: "monitoring"}, func(o object) {
+		many("incidents", 1000)(o)
+		many("components", 2000)(o)
+	})
+	require.Empty(t, look(t, source(t, page, config()), start.AddDate(0, 0, 7)), "at the limits it is looked at")
+}
+
 func TestPage_WhatIsNoGoodAnswer(t *testing.T) {
 	t.Parallel()
 	text := func(body string) http.Handler {
@@ -295,6 +310,12 @@ func TestPage_WhatIsNoGoodAnswer(t *testing.T) {
 		{"no maintenances", without("scheduled_maintenances"), "no `scheduled_maintenances`"},
 		{"a component without status", altered(t, lab.Scene{}, func(o object) { firstOf(o, "components")["status"] = nil }), "no status"},
 		{"an incident without status", altered(t, lab.Scene{Incident: "identified"}, func(o object) { firstOf(o, "incidents")["status"] = "" }), "no status"},
+		{"incidents twice, in another case", altered(t, lab.Scene{Incident: "identified"}, func(o object) { o["INCIDENTS"] = []any{} }), `has "incidents" twice`},
+		{"components twice, with a letter that folds", altered(t, lab.Scene{}, func(o object) { o["component\u017f"] = []any{} }), "twice in one object"},
+		{"status of an incident twice", altered(t, lab.Scene{Incident: "identified"}, func(o object) { firstOf(o, "incidents")["Status"] = "resolved" }), `has "status" twice`},
+		{"the same key twice", text(`{"page":{"id":"x"},"incidents":[{"a":[1,{}]}],"b":{"incidents":1},"incidents":[]}`), `has "incidents" twice`},
+		{"too many components", altered(t, lab.Scene{}, many("components", 2001)), "at most 2000"},
+		{"too many incidents", altered(t, lab.Scene{Incident: "identified"}, many("incidents", 1001)), "at most 1000"},
 		{"over the limit", text(`{"page": "` + strings.Repeat("x", 2<<20) + `"}`), "larger than 2 MiB"},
 	}
 	for _, c := range cases {
