@@ -36,10 +36,11 @@ func (v *validator) docker() {
 			v.at(value(entry, "project"), "add project: the name that `docker compose ls` shows", "docker entry %q has no project", d.Name)
 		}
 		// Two names for one container would be two locks and two sets of counters.
-		if line := engines[[2]string{d.Host, d.Project}]; line > 0 && d.Project != "" {
+		engine := [2]string{engineAt(d.Host), d.Project}
+		if line := engines[engine]; line > 0 && d.Project != "" {
 			v.at(value(entry, "project"), "list its services in one entry", "the same project of the same engine is declared twice, first on line %d", line)
 		}
-		engines[[2]string{d.Host, d.Project}] = entry.Line
+		engines[engine] = entry.Line
 		v.declaredServices(entry, d)
 		v.dependsOn(entry, d)
 	}

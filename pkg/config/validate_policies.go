@@ -88,6 +88,10 @@ func (v *validator) alternative(n *yaml.Node, policyName string, ms strictyaml.M
 			"the matchers of policy %q also match alerts that lack these labels, so nearly every alert", policyName)
 		return false
 	}
+	if label := contradicted(ms); label != "" {
+		v.at(n, contradictedFix, "the matchers of policy %q can never match: no value of label %q satisfies all of them", policyName, label)
+		return false
+	}
 	return true
 }
 

@@ -55,6 +55,10 @@ func (v *validator) suppressAlert(path string, n *yaml.Node, ms strictyaml.Match
 	case !slices.ContainsFunc(ms, func(m *labels.Matcher) bool { return !m.Matches("") }):
 		v.at(n, `add a matcher that needs a value, such as 'alertname="..."'`,
 			"%s.alert also matches alerts that lack these labels, so nearly every alert", path)
+	default:
+		if label := contradicted(ms); label != "" {
+			v.at(n, contradictedFix, "%s.alert can never match: no value of label %q satisfies all of its matchers, so the guard would be off", path, label)
+		}
 	}
 }
 

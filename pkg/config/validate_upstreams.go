@@ -14,6 +14,9 @@ import (
 // minInterval between two looks at a status page: pages answer 429 to who asks more.
 const minInterval = Duration(5 * time.Second)
 
+// maxStaleAfter is how long the last answer of a page may stand for its state.
+const maxStaleAfter = Duration(time.Hour)
+
 func (v *validator) upstreams() {
 	seen := map[string]int{}
 	for i, entry := range items(strictyaml.Child(v.root, "upstreams")) {
@@ -38,6 +41,11 @@ func (v *validator) looking(path string, entry *yaml.Node, u Upstream) {
 	switch {
 	case u.Interval < minInterval:
 		v.at(at, "write 30s for the default", "%s.interval %s is too short, at least %s", path, strictyaml.Shown(at), minInterval)
+	case u.Interval > maxStaleAfter/2:
+		v.at(at, "write 30s for the default", "%s.interval %s is too long, at most %s", path, strictyaml.Shown(at), maxStaleAfter/2)
+	case u.StaleAfter > maxStaleAfter:
+		at = value(entry, "stale_after")
+		v.at(at, "write 3m for the default", "%s.stale_after %s is too long, at most %s: what a page said that long ago says nothing about now", path, strictyaml.Shown(at), maxStaleAfter)
 	case u.StaleAfter < 2*u.Interval:
 		if at = strictyaml.Child(entry, "stale_after"); at == nil {
 			at = value(entry, "interval")
