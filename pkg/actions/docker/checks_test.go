@@ -18,7 +18,7 @@ func TestHealthy_IsAwaitedThroughEvents(t *testing.T) {
 	step := b.decode(t, "docker.healthy", "{service: api}")
 	now := step.(actions.Check).Check(ctx, scope())
 	require.False(t, now.OK)
-	require.False(t, now.Unknown, "starting is an answer: not healthy yet")
+	require.True(t, now.Unknown, "starting is neither healthy nor a symptom")
 	require.Contains(t, now.Text, "is starting")
 
 	res := step.(actions.Waiter).Await(ctx, scope(), true)
@@ -70,6 +70,7 @@ func TestHealthy_WithoutAHealthCheckItMustHaveRunForAWhile(t *testing.T) {
 	ctx, b := newBench(t, lab.ServiceSpec{Name: "api", NoHealthcheck: true})
 	res := b.check(ctx, t, "docker.healthy", "{service: api, stable_for: 1h}")
 	require.False(t, res.OK)
+	require.True(t, res.Unknown)
 	require.Contains(t, res.Text, "less than 1h0m0s, and has no health check")
 	res = b.decode(t, "docker.healthy", "{service: api, stable_for: 1s}").(actions.Waiter).Await(ctx, scope(), true)
 	require.True(t, res.OK, res.Text)

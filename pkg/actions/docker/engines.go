@@ -37,7 +37,8 @@ type Engines struct {
 // engine is what steps know of one: it can be read only.
 type engine struct {
 	Config
-	reader Reader
+	reader   Reader
+	restarts restarts
 }
 
 // New makes the clients of all engines; nothing is connected to. Its errors name

@@ -50,40 +50,54 @@ func (e *Engines) kindHealthy() actions.Kind {
 	}
 }
 
-// Check answers at once: a container that is still starting is not healthy.
+// Check answers at once. A container that is still starting is neither healthy nor a
+// symptom: nothing is known of it yet. One that is known to be bad decides all the same.
 func (h *healthy) Check(ctx context.Context, s actions.Scope) actions.Result {
 	service, list, err := h.containers(ctx, s)
 	if err != nil {
 		return unanswered(err)
 	}
 	var bad []string
+	pending := true // what is not healthy may still become so
+	now := time.Now()
 	for _, c := range list {
-		if why := h.unhealthy(c); why != "" {
+		h.engine.restarts.note(c, now)
+		why, yet := h.unhealthy(c, now)
+		if why != "" {
 			bad = append(bad, c.Name+" "+why)
+			pending = pending && yet
 		}
 	}
 	res := actions.Result{OK: len(bad) == 0, Outputs: map[string]any{"service": service, "containers": len(list), "unhealthy": append([]string{}, bad...)}}
-	if res.OK {
+	switch {
+	case res.OK:
 		res.Text = fmt.Sprintf("%s is healthy (%d containers)", service, len(list))
-	} else {
+	case pending:
+		res.Unknown = true
+		res.Text = fmt.Sprintf("whether %s is healthy is not known yet: %s", service, strings.Join(bad, ", "))
+	default:
 		res.Text = fmt.Sprintf("%s is not healthy: %s", service, strings.Join(bad, ", "))
 	}
 	return res
 }
 
-// unhealthy says why a container is not healthy, "" when it is.
-func (h *healthy) unhealthy(c Container) string {
+// unhealthy says why a container is not healthy, "" when it is, and whether it may
+// only have been started too lately to be. A crash loop looks the same in the moments
+// in which it runs, which is why restarts are counted.
+func (h *healthy) unhealthy(c Container, now time.Time) (why string, yet bool) {
+	up := now.Sub(c.StartedAt)
 	switch {
 	case c.Status != statusRunning:
-		return fmt.Sprintf("is %s (exit code %d)", c.Status, c.ExitCode)
-	case c.Health == "healthy":
-		return ""
-	case c.Health != "":
-		return "is " + c.Health
+		return fmt.Sprintf("is %s (exit code %d)", c.Status, c.ExitCode), false
+	case c.Health == "healthy", c.Health == "" && up >= h.stableFor:
+		return "", false
+	case c.Health == "":
+		why = fmt.Sprintf("has run for %s, less than %s, and has no health check", up.Round(100*time.Millisecond), h.stableFor)
+	default:
+		why = "is " + c.Health
 	}
-	// Without a health check: it has to have run for a while.
-	if up := time.Since(c.StartedAt); up < h.stableFor {
-		return fmt.Sprintf("has run for %s, less than %s, and has no health check", up.Round(100*time.Millisecond), h.stableFor)
+	if h.engine.restarts.looping(c.ID, now) {
+		return why + ", and its restart policy starts it again and again", false
 	}
-	return ""
+	return why, c.Health != "unhealthy"
 }

@@ -2,7 +2,6 @@ package docker
 
 import (
 	"maps"
-	"slices"
 	"time"
 
 	"github.com/stellarescrow/remediator/pkg/services"
@@ -27,7 +26,6 @@ type watched struct {
 	past   record                   // what the stream told since it last had a gap
 	last   time.Time                // newest event of the stream, by the engine's clock
 	broke  time.Time                // when the stream last ended
-	rises  map[string][]time.Time   // newest restarts by policy, by container
 	warned bool                     // of a circle
 }
 
@@ -40,7 +38,7 @@ type blindness struct {
 func newWatched(en *engine) *watched {
 	return &watched{
 		engine: en, look: make(chan struct{}, 1), lost: errNotYet,
-		seen: map[string]Container{}, blind: map[string]blindness{}, known: map[string]services.Stop{}, past: newRecord(nil), rises: map[string][]time.Time{},
+		seen: map[string]Container{}, blind: map[string]blindness{}, known: map[string]services.Stop{}, past: newRecord(nil),
 	}
 }
 
@@ -61,17 +59,7 @@ func (en *watched) take(c Container, now time.Time) {
 		return
 	}
 	delete(en.blind, c.ID)
-	if was, ok := en.seen[c.ID]; ok && was.Status != "" {
-		for range min(c.RestartCount-was.RestartCount, loopStarts) {
-			en.rises[c.ID] = append(en.rises[c.ID], now)
-		}
-	}
-	recent := slices.DeleteFunc(en.rises[c.ID], func(t time.Time) bool { return now.Sub(t) > loopTime })
-	if recent = recent[max(0, len(recent)-loopStarts):]; len(recent) == 0 {
-		delete(en.rises, c.ID)
-	} else {
-		en.rises[c.ID] = recent
-	}
+	en.restarts.note(c, now)
 	en.seen[c.ID] = c
 	if stands(c) {
 		en.judge(c, en.past)
@@ -103,6 +91,7 @@ func (en *watched) takeAll(list []Container, now time.Time) {
 			en.forget(id)
 		}
 	}
+	en.restarts.keep(here)
 	// A run that nobody has seen may be of a container that is only just made.
 	maps.DeleteFunc(en.past.runs, func(id string, run []Event) bool {
 		return !here[id] && en.last.Sub(run[len(run)-1].Time) > loopTime
@@ -114,7 +103,7 @@ func (en *watched) forget(id string) {
 	delete(en.seen, id)
 	delete(en.blind, id)
 	delete(en.known, id)
-	delete(en.rises, id)
+	en.restarts.forget(id)
 	delete(en.past.runs, id)
 }
 

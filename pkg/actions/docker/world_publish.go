@@ -140,9 +140,7 @@ func (en *watched) stateOf(c Container, oneShot bool, now time.Time) services.St
 	if b, blind := en.blind[c.ID]; blind {
 		now = b.since
 	}
-	rises := en.rises[c.ID]
-	looping := len(rises) >= loopStarts && now.Sub(rises[len(rises)-loopStarts]) <= loopTime
-	return stateOf(c, looping, oneShot)
+	return stateOf(c, en.restarts.looping(c.ID, now), oneShot)
 }
 
 // ordered sorts containers by their numbers.

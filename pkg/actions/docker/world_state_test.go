@@ -83,7 +83,7 @@ func TestWatched_CrashLoopIsSeenWhileItRuns(t *testing.T) {
 	now := time.Now()
 	look := func(restarts int) services.State {
 		now = now.Add(5 * time.Second)
-		c := Container{ID: "c", Status: statusRunning, RestartCount: restarts, Labels: map[string]string{labelService: "api"}}
+		c := Container{ID: "c", Status: statusRunning, RestartCount: restarts, StartedAt: now, Labels: map[string]string{labelService: "api"}}
 		en.takeAll([]Container{c}, now)
 		return en.services(nil, now)[0].State
 	}
@@ -94,7 +94,10 @@ func TestWatched_CrashLoopIsSeenWhileItRuns(t *testing.T) {
 	require.Equal(t, services.Unhealthy, look(10))
 	now = now.Add(time.Minute)
 	require.Equal(t, services.Running, look(10))
-	require.Empty(t, en.rises)
+	require.False(t, en.restarts.looping("c", now))
 	require.Equal(t, services.Unhealthy, look(100))
-	require.Len(t, en.rises["c"], loopStarts, "bounded")
+	require.Len(t, en.restarts.runs["c"].rises, loopStarts, "bounded")
+	require.Equal(t, services.Running, look(0), "somebody started it: a new beginning")
+	en.takeAll(nil, now)
+	require.Empty(t, en.restarts.runs)
 }
