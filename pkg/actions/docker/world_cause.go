@@ -13,8 +13,11 @@ import (
 
 // What the events tell of a stop. Times are of the engine's clock.
 const (
-	// killReach is how long before a death a kill is its cause: a process may take
-	// its time to end, but one that lives on longer than this did not mean to.
+	// killSlack beyond the time that a container is given to stop is how long before a
+	// death a kill is its cause: the engine would have ended it by then.
+	killSlack = 30 * time.Second
+	// killReach is how long before a death a kill may still have been its cause: some
+	// processes take their time, others live on, as those that QUIT makes dump their threads.
 	killReach = 10 * time.Minute
 	// coverage before a death must be known without a gap, for the want of a kill to
 	// mean something. `docker stop` does not need it: its stop event follows the
@@ -76,11 +79,14 @@ func (r *record) why(c Container) (services.Stop, bool) {
 	}
 	die := run[at].Time
 	kill, other, oom := before(c, run[:at], die)
+	inTime := !kill.IsZero() && die.Sub(kill) <= stopTime(c)+killSlack
 	stopped := slices.ContainsFunc(run[at:], func(e Event) bool { return e.Action == "stop" })
 	covered := run[0].Action == "start" || !r.from.IsZero() && !r.from.After(later(c.StartedAt, die.Add(-coverage)))
 	switch {
-	case !kill.IsZero() || stopped:
+	case inTime || stopped:
 		s.Cause, s.Killed = services.ByKill, kill
+	case !kill.IsZero():
+		// Whether it ended so late because of the kill, or survived it and crashed, nobody knows.
 	case die.Sub(oom) <= oomReach:
 		s.Cause = services.ByCrash
 	case !covered, die.Sub(other) <= echo:
@@ -96,6 +102,19 @@ func stopOf(c Container) services.Stop {
 	return services.Stop{Container: c.ID, Name: c.Name, Cause: services.ByUnknown, At: c.FinishedAt, ExitCode: c.ExitCode}
 }
 
+// stopTime is how long a container is given to stop: its own, or the engine's default.
+// One that is given for ever has no bound but that of what a kill can cause.
+func stopTime(c Container) time.Duration {
+	switch {
+	case c.StopTimeout == nil:
+		return stopDefault
+	case *c.StopTimeout < 0:
+		return killReach - killSlack
+	default:
+		return time.Duration(*c.StopTimeout) * time.Second
+	}
+}
+
 // before finds the newest signal that ends a process, the newest other one, and the
 // newest want of memory, in one run before its death.
 func before(c Container, run []Event, die time.Time) (kill, other, oom time.Time) {
@@ -105,7 +124,7 @@ func before(c Container, run []Event, die time.Time) (kill, other, oom time.Time
 			oom = e.Time
 		case e.Action == "kill" && !ends(e.Signal, c.StopSignal):
 			other = later(other, e.Time)
-		case e.Action == "kill" && die.Sub(e.Time) <= killReach:
+		case e.Action == "kill" && die.Sub(e.Time) <= max(killReach, stopTime(c)+killSlack):
 			kill = later(kill, e.Time)
 		}
 	}

@@ -22,6 +22,7 @@ func TestRecord_SaysWhyAContainerStopped(t *testing.T) {
 	for name, c := range map[string]struct {
 		events []Event
 		own    string // STOPSIGNAL
+		grace  int    // its stop timeout in seconds; 0: the default
 		want   services.Cause
 		killed time.Duration // before the death
 		unseen bool
@@ -32,7 +33,18 @@ func TestRecord_SaysWhyAContainerStopped(t *testing.T) {
 		"of unknown signal":                 {events: []Event{start, at("kill", "", time.Second), die}, want: services.ByKill, killed: time.Second},
 		"stop, its kill forgotten":          {events: []Event{die, stop}, want: services.ByKill, killed: -1},
 		"by its own signal":                 {events: []Event{start, at("kill", "10", time.Second), die}, own: "SIGUSR1", want: services.ByKill, killed: time.Second},
-		"kill -s TERM, nine minutes before": {events: []Event{start, at("kill", "15", 9*time.Minute), die}, want: services.ByKill, killed: 9 * time.Minute},
+		"kill -s TERM, in time":             {events: []Event{start, at("kill", "15", 40*time.Second), die}, want: services.ByKill, killed: 40 * time.Second},
+		"kill -s TERM, out of time":         {events: []Event{start, at("kill", "15", 41*time.Second), die}, want: services.ByUnknown},
+		"kill -s TERM, nine minutes before": {events: []Event{start, at("kill", "15", 9*time.Minute), die}, want: services.ByUnknown},
+		"the same, out of memory then":      {events: []Event{start, at("kill", "15", 9*time.Minute), at("oom", "", 0), die}, want: services.ByUnknown},
+		"nine minutes before, and stopped":  {events: []Event{start, at("kill", "15", 9*time.Minute), die, stop}, want: services.ByKill, killed: 9 * time.Minute},
+		"of one that is given 5 minutes":    {events: []Event{start, at("kill", "15", 5*time.Minute), die}, grace: 300, want: services.ByKill, killed: 5 * time.Minute},
+		"of one that is given an hour":      {events: []Event{start, at("kill", "15", 50*time.Minute), die}, grace: 3600, want: services.ByKill, killed: 50 * time.Minute},
+		"of one that is given for ever":     {events: []Event{start, at("kill", "15", 10*time.Minute), die}, grace: -1, want: services.ByKill, killed: 10 * time.Minute},
+		"for ever, longer before":           {events: []Event{start, at("kill", "15", 11*time.Minute), die}, grace: -1, want: services.ByCrash},
+		"of one that is given a second":     {events: []Event{start, at("kill", "15", 32*time.Second), die}, grace: 1, want: services.ByUnknown},
+		"QUIT for a dump, then a stop":      {events: []Event{start, at("kill", "3", 5*time.Minute), at("kill", "15", time.Second), die}, want: services.ByKill, killed: time.Second},
+		"QUIT for a dump, crash after it":   {events: []Event{start, at("kill", "3", 5*time.Minute), die}, want: services.ByUnknown},
 		"kill -s TERM that it survived":     {events: []Event{start, at("kill", "15", 11*time.Minute), die}, want: services.ByCrash},
 		"killed in the run before":          {events: []Event{at("kill", "9", 5*time.Minute), at("die", "", 5*time.Minute), at("start", "", 4*time.Minute), die}, want: services.ByCrash},
 		"crash":                             {events: []Event{start, die}, want: services.ByCrash},
@@ -50,7 +62,11 @@ func TestRecord_SaysWhyAContainerStopped(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRecord(c.events)
-			s, found := r.why(Container{ID: "c", Name: "c-1", Status: statusExited, ExitCode: 3, StartedAt: died.Add(-time.Hour), FinishedAt: died, StopSignal: c.own})
+			of := Container{ID: "c", Name: "c-1", Status: statusExited, ExitCode: 3, StartedAt: died.Add(-time.Hour), FinishedAt: died, StopSignal: c.own}
+			if c.grace != 0 {
+				of.StopTimeout = &c.grace
+			}
+			s, found := r.why(of)
 			require.Equal(t, c.want, s.Cause)
 			require.Equal(t, !c.unseen, found)
 			require.Equal(t, died, s.At)
