@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -36,27 +37,33 @@ func bodyRead(w http.ResponseWriter) {
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 }
 
-// readControl decodes the small JSON object of a control request into v. An
-// empty body leaves v as it is; an unknown field is refused, because a misspelt
-// "policy" would otherwise pause, or resume, everything.
-func readControl(w http.ResponseWriter, r *http.Request, v any) error {
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxControlBody))
-	d.DisallowUnknownFields()
-	err := d.Decode(v)
-	if err == nil {
-		_, err = d.Token()
-		if err == nil {
-			return problem.New(http.StatusBadRequest, "trailing_data", "data after the JSON object")
-		}
-	}
+// readControl decodes the small JSON object of a control request into v. An empty
+// body leaves v as it is. What could turn an order into a wider one is refused: an
+// unknown field, null, a field that is given twice, and an empty one of named.
+func readControl(w http.ResponseWriter, r *http.Request, v any, named ...string) error {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxControlBody))
 	bodyRead(w)
 	var large *http.MaxBytesError
 	switch {
-	case errors.Is(err, io.EOF):
-		return nil
 	case errors.As(err, &large):
 		return problem.New(http.StatusRequestEntityTooLarge, "body_too_large", "the body is larger than %d bytes", large.Limit)
+	case err != nil:
+		return malformed(err)
+	case len(bytes.TrimSpace(body)) == 0:
+		return nil
 	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return malformed(err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return problem.New(http.StatusBadRequest, "trailing_data", "data after the JSON object")
+	}
+	return checkFields(body, named)
+}
+
+func malformed(err error) error {
 	return problem.New(http.StatusBadRequest, "malformed_json", "cannot decode the body: %s", clip(err.Error()))
 }
 

@@ -17,10 +17,11 @@ func (a *api) reload(w http.ResponseWriter, r *http.Request, who access.Identity
 	return ok(w)
 }
 
-// pause is POST /api/v1/pause. An empty body pauses everything until resumed.
+// pause is POST /api/v1/pause. An empty body, or one that names
+// neither a policy nor a target, pauses everything until resumed.
 func (a *api) pause(w http.ResponseWriter, r *http.Request, who access.Identity) error {
 	var p PauseRequest
-	if err := readControl(w, r, &p); err != nil {
+	if err := readControl(w, r, &p, "policy", "target"); err != nil {
 		return err
 	}
 	if p.Until != nil && !p.Until.After(time.Now()) {
@@ -35,7 +36,7 @@ func (a *api) pause(w http.ResponseWriter, r *http.Request, who access.Identity)
 // resume is POST /api/v1/resume: the end of the pause of exactly that scope.
 func (a *api) resume(w http.ResponseWriter, r *http.Request, who access.Identity) error {
 	var body ResumeRequest
-	if err := readControl(w, r, &body); err != nil {
+	if err := readControl(w, r, &body, "policy", "target"); err != nil {
 		return err
 	}
 	if err := a.Controller.Resume(r.Context(), who.Actor(), body); err != nil {

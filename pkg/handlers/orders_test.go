@@ -76,7 +76,12 @@ func TestOrders_BodiesAreStrict(t *testing.T) {
 		"/api/v1/remediations/r-1/approve": {``, `{}`, `{"plan_hash":""}`, `{"reason":"yes"}`, `{"plan_hash":"ab","hash":"ab"}`, `{"plan_hash":7}`, `{"plan_hash":"ab"} x`},
 		"/api/v1/remediations/r-1/reject":  {`{"why":"no"}`, `{"reason":"no"}{}`, `"no"`},
 		"/api/v1/clear":                    {``, `{}`, `{"reason":"why"}`, `{"targets":["docker:local/api"]}`, `{"target":"docker:local/api","force":true}`},
-		"/api/v1/resume":                   {`{"polciy":"p"}`},
+		"/api/v1/resume":                   {`{"polciy":"p"}`, `null`, `{"policy":null}`, `{"target":""}`, `{"policy":"p","policy":"q"}`},
+		"/api/v1/pause": {
+			`null`, `[]`, `"p"`, `{"policy":null}`, `{"target":null}`, `{"policy":""}`, `{"target":"","reason":"why"}`, `{"policy":"p","target":""}`,
+			`{"until":null}`, `{"reason":null}`, `{"policy":"p","policy":"q"}`, `{"POLICY":"p"}`, `{"reaſon":"p"}`, `{} {}`,
+		},
+		"/api/v1/remediations/r-1/cancel": {`null`, `{"reason":null}`},
 	} {
 		for _, body := range bodies {
 			a := operator(t, s, path, body)
@@ -90,6 +95,44 @@ func TestOrders_BodiesAreStrict(t *testing.T) {
 		require.Equal(t, 404, operator(t, s, path, `{"plan_hash":"ab"}`).StatusCode)
 	}
 	require.Empty(t, d.noted())
+}
+
+// A reason is recorded: it is bounded wherever one is taken.
+func TestOrders_ReasonIsBounded(t *testing.T) {
+	d := &daemon{}
+	s := serve(t, d, threeTokens(t))
+	for path, rest := range map[string]string{
+		runs: `"policy":"p",`, "/api/v1/remediations/r-1/approve": `"plan_hash":"ab",`, "/api/v1/remediations/r-1/reject": ``,
+		"/api/v1/remediations/r-1/cancel": ``, "/api/v1/clear": `"target":"docker:local/api",`, "/api/v1/pause": ``, "/api/v1/resume": ``,
+	} {
+		a := operator(t, s, path, `{`+rest+`"reason":"`+strings.Repeat("é", 1001)+`"}`)
+		require.Equal(t, 400, a.StatusCode, path)
+		require.Equal(t, "reason has 1001 characters, at most 1000", a.problem.Detail)
+	}
+	require.Empty(t, d.noted())
+}
+
+// Everything is paused only where nothing is named.
+func TestPause_SaysWhatItWants(t *testing.T) {
+	d := &daemon{}
+	s := serve(t, d, threeTokens(t))
+	for body, want := range map[string]string{
+		`{"policy":null}`:            "policy is empty: name a policy or a target, or leave both out",
+		`{"policy":"","reason":"x"}`: "policy is empty: name a policy or a target, or leave both out",
+		`{"target":""}`:              "target is empty: name a policy or a target, or leave both out",
+		`null`:                       "no JSON object",
+	} {
+		a := operator(t, s, "/api/v1/pause", body)
+		require.Equal(t, 400, a.StatusCode, body)
+		require.Contains(t, a.problem.Detail, want)
+	}
+	require.Empty(t, d.noted())
+	long := strings.Repeat("é", 1000)
+	for _, body := range []string{``, `{}`, `{"reason":"` + long + `"}`} {
+		require.Equal(t, 200, operator(t, s, "/api/v1/pause", body).StatusCode, body)
+	}
+	everything := "pause by user:the-operator policy= target= reason="
+	require.Equal(t, []string{everything, everything, everything + long}, d.noted())
 }
 
 func TestOrders_NameWhoGaveThem(t *testing.T) {
