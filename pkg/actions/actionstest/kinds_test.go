@@ -107,7 +107,7 @@ func (w *world) hang() (back func()) {
 // with has nothing that a kind may leave out, and fits the world.
 var with = map[string]string{
 	"docker.restart": "{service: '{{ .Labels.service }}', timeout: 2s}",
-	"docker.start":   "{service: idle}",
+	"docker.start":   "{service: idle, when_stopped: start}",
 	"docker.stop":    "{service: api, docker: local}",
 	"docker.healthy": "{service: '{{ .Labels.service }}', stable_for: 1s}",
 	"docker.state":   "{service: idle, is: created}",

@@ -134,6 +134,9 @@ func (a *change) needed(service string, c Container) (bool, error) {
 	if err := usable(service, c); err != nil {
 		return false, err
 	}
+	if a.verb != "stop" && !a.startIt && awaited(c, time.Now()) {
+		return false, refuse(actions.CodeStopped, "container %s of %s %s: who created it is about to start it; start it by hand, or set when_stopped: start", c.Name, service, notYet(c))
+	}
 	switch a.verb {
 	case "start":
 		return !runs(c.Status), nil

@@ -69,6 +69,7 @@ type Container struct {
 	Error        string
 	RestartCount int
 	Restarts     string // its restart policy: no, always, unless-stopped, on-failure
+	CreatedAt    time.Time
 	StartedAt    time.Time
 	FinishedAt   time.Time
 	StopTimeout  *int   // seconds; nil: the engine's default

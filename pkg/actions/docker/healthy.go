@@ -87,6 +87,12 @@ func (h *healthy) Check(ctx context.Context, s actions.Scope) actions.Result {
 func (h *healthy) unhealthy(c Container, now time.Time) (why string, yet bool) {
 	up := now.Sub(c.StartedAt)
 	switch {
+	case awaited(c, now):
+		return notYet(c), true
+	case c.Status == statusCreated:
+		return "was never started", false
+	case c.Status == statusPaused:
+		return "is paused", false
 	case c.Status != statusRunning:
 		return fmt.Sprintf("is %s (exit code %d)", c.Status, c.ExitCode), false
 	case c.Health == "healthy", c.Health == "" && up >= h.stableFor:

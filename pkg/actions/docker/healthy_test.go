@@ -63,7 +63,9 @@ func TestHealthy_WhatHasJustBeenStartedIsNoSymptom(t *testing.T) {
 		"unhealthy, although just begun": {list: []Container{with(statusRunning, "unhealthy")}, text: "bad is unhealthy"},
 		"restarting":                     {list: []Container{with(statusRestarting, "starting")}, text: "bad is restarting (exit code 3)"},
 		"dead":                           {list: []Container{with(statusDead, "")}, text: "bad is dead"},
-		"paused":                         {list: []Container{with(statusPaused, "healthy")}, text: "bad is paused"},
+		"paused":                         {list: []Container{with(statusPaused, "healthy")}, text: "api is not healthy: bad is paused"},
+		"just created":                   {list: []Container{{Name: "new", Status: statusCreated, CreatedAt: lately}}, unknown: true, text: "new was created at "},
+		"created long ago":               {list: []Container{{Name: "old", Status: statusCreated, CreatedAt: long}}, text: "api is not healthy: old was never started"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			res := healthyOf(t, c.list).Check(t.Context(), actions.Scope{})

@@ -65,7 +65,7 @@ func (e *engineClient) Inspect(ctx context.Context, id string) (Container, error
 	out := Container{
 		ID: in.ID, Name: strings.TrimPrefix(in.Name, "/"), Labels: in.Config.Labels, Status: in.State.Status,
 		ExitCode: in.State.ExitCode, OOMKilled: in.State.OOMKilled, Error: in.State.Error, RestartCount: in.RestartCount,
-		StartedAt: when(in.State.StartedAt), FinishedAt: when(in.State.FinishedAt), StopTimeout: in.Config.StopTimeout, StopSignal: in.Config.StopSignal, TTY: in.Config.Tty,
+		CreatedAt: when(in.Created), StartedAt: when(in.State.StartedAt), FinishedAt: when(in.State.FinishedAt), StopTimeout: in.Config.StopTimeout, StopSignal: in.Config.StopSignal, TTY: in.Config.Tty,
 	}
 	if in.HostConfig != nil {
 		out.Restarts = string(in.HostConfig.RestartPolicy.Name)

@@ -97,10 +97,16 @@ func stamp(t time.Time) string {
 // describe is a container in a few words.
 func describe(c Container) string {
 	out := c.Name + " " + c.Status
+	switch c.Status {
+	case statusPaused:
+		out = c.Name + " is paused"
+	case statusCreated:
+		out = c.Name + " was never started"
+	}
 	if c.Health != "" {
 		out += ", " + c.Health
 	}
-	if c.Status != statusRunning {
+	if c.Status != statusRunning && c.Status != statusPaused && c.Status != statusCreated {
 		out += fmt.Sprintf(", exit code %d", c.ExitCode)
 	}
 	if c.OOMKilled {

@@ -99,7 +99,11 @@ func (r *record) why(c Container) (services.Stop, bool) {
 
 // stopOf is a stop of which the events are not known.
 func stopOf(c Container) services.Stop {
-	return services.Stop{Container: c.ID, Name: c.Name, Cause: services.ByUnknown, At: c.FinishedAt, ExitCode: c.ExitCode}
+	s := services.Stop{Container: c.ID, Name: c.Name, Cause: services.ByUnknown, At: c.FinishedAt, ExitCode: c.ExitCode}
+	if c.Status == statusCreated { // it never ran: since then it has not
+		s.At = c.CreatedAt
+	}
+	return s
 }
 
 // stopTime is how long a container is given to stop: its own, or the engine's default.

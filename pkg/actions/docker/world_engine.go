@@ -154,14 +154,18 @@ func (en *watched) gap(from time.Time) {
 
 // stops are the containers of a list, as last seen, that do not run. Of one that
 // cannot be looked at now (unseen: of none) the events may tell that it stopped since.
-func (en *watched) stops(list []Container, unseen bool) []services.Stop {
+// What has only just been created has not stopped.
+func (en *watched) stops(list []Container, unseen bool, now time.Time) []services.Stop {
 	var out []services.Stop
+	if unseen {
+		now = en.saw
+	}
 	for _, c := range list {
 		_, blind := en.blind[c.ID]
 		if runs(c.Status) && (blind || unseen) {
 			c = en.heardOf(c)
 		}
-		if stands(c) {
+		if stands(c) && !awaited(c, en.when(c, now)) {
 			out = append(out, en.stop(c))
 		}
 	}

@@ -82,7 +82,7 @@ func (en *watched) services(unseen error, now time.Time) []services.Service {
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
 		s := services.Service{Target: en.target(name), Name: name, Declared: slices.Contains(en.Services, name), DependsOn: en.dependencies(graph[name])}
 		list := ordered(byName[name])
-		s.Stops = en.stops(list, unseen != nil)
+		s.Stops = en.stops(list, unseen != nil, now)
 		if unseen == nil {
 			en.judgeService(&s, list, oneShots[name], now)
 		} else {
@@ -137,10 +137,16 @@ func lastOf(list []Container, state func(Container) services.State) services.Sta
 
 // stateOf one container as it is, or was when it could last be looked at.
 func (en *watched) stateOf(c Container, oneShot bool, now time.Time) services.State {
-	if b, blind := en.blind[c.ID]; blind {
-		now = b.since
+	now = en.when(c, now)
+	return stateOf(c, now, en.restarts.looping(c.ID, now), oneShot)
+}
+
+// when a container could last be looked at: now, or before it could not be any more.
+func (en *watched) when(c Container, now time.Time) time.Time {
+	if b, blind := en.blind[c.ID]; blind && b.since.Before(now) {
+		return b.since
 	}
-	return stateOf(c, en.restarts.looping(c.ID, now), oneShot)
+	return now
 }
 
 // ordered sorts containers by their numbers.

@@ -17,15 +17,19 @@ const (
 	loopTime   = time.Minute
 )
 
+// createdGrace is how long a container that was created is taken to be about to be
+// started: Compose creates all of them and starts each when what it needs is well.
+const createdGrace = 5 * time.Minute
+
 // severity orders states from well to bad: a service is as its worst container.
 var severity = []services.State{
 	services.Healthy, services.Running, services.Completed, services.Starting,
 	services.Unhealthy, services.Stopped, services.Missing, services.Unknown,
 }
 
-// stateOf a container. looping: its policy restarts it again and again; oneShot:
-// something waits for its successful end.
-func stateOf(c Container, looping, oneShot bool) services.State {
+// stateOf a container at a time. looping: its policy restarts it again and again;
+// oneShot: it may end, if successfully.
+func stateOf(c Container, now time.Time, looping, oneShot bool) services.State {
 	switch c.Status {
 	case statusRunning:
 		return runningState(c, looping)
@@ -36,7 +40,12 @@ func stateOf(c Container, looping, oneShot bool) services.State {
 			return services.Completed
 		}
 		return services.Stopped
-	case statusCreated, statusDead:
+	case statusCreated:
+		if awaited(c, now) {
+			return services.Starting
+		}
+		return services.Stopped
+	case statusDead:
 		return services.Stopped
 	case statusRemoving:
 		return services.Missing
@@ -56,6 +65,17 @@ func runningState(c Container, looping bool) services.State {
 	default:
 		return services.Starting
 	}
+}
+
+// awaited says whether a container was created so lately that whoever did is about
+// to start it. One that failed to start is not.
+func awaited(c Container, now time.Time) bool {
+	return c.Status == statusCreated && c.Error == "" && now.Sub(c.CreatedAt) < createdGrace
+}
+
+// notYet is what there is to say of a container that is awaited.
+func notYet(c Container) string {
+	return "was created at " + c.CreatedAt.UTC().Format(time.RFC3339) + " and has not been started yet"
 }
 
 // stands says whether a container neither runs nor is about to: a stop that has a cause.
@@ -80,6 +100,8 @@ func worst(list []Container, state func(Container) services.State) (services.Sta
 	switch {
 	case of.Status == "":
 		text = of.Name + " cannot be looked at: " + of.Error
+	case of.Status == statusCreated && s == services.Starting:
+		text = of.Name + " " + notYet(of)
 	case s == services.Unhealthy && of.Status == statusRunning && of.Health != "unhealthy":
 		text += ", again and again"
 	}

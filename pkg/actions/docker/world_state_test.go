@@ -37,6 +37,7 @@ func TestLoop_EndsOnAnyGraph(t *testing.T) {
 }
 
 func TestStateOf_EveryStateOfAContainer(t *testing.T) {
+	now := time.Now()
 	for name, c := range map[string]struct {
 		c                Container
 		looping, oneShot bool
@@ -51,7 +52,9 @@ func TestStateOf_EveryStateOfAContainer(t *testing.T) {
 		"restarting":                  {c: Container{Status: statusRestarting}, want: services.Unhealthy},
 		"paused":                      {c: Container{Status: statusPaused, Health: "healthy"}, want: services.Unhealthy},
 		"exited":                      {c: Container{Status: statusExited}, want: services.Stopped},
-		"created":                     {c: Container{Status: statusCreated}, oneShot: true, want: services.Stopped},
+		"created":                     {c: Container{Status: statusCreated, CreatedAt: now.Add(-createdGrace)}, oneShot: true, want: services.Stopped},
+		"just created":                {c: Container{Status: statusCreated, CreatedAt: now.Add(time.Second - createdGrace)}, want: services.Starting},
+		"just created, start failed":  {c: Container{Status: statusCreated, CreatedAt: now, ExitCode: 128, Error: "port is taken"}, want: services.Stopped},
 		"dead":                        {c: Container{Status: statusDead}, want: services.Stopped},
 		"removing":                    {c: Container{Status: statusRemoving}, want: services.Missing},
 		"one-shot":                    {c: Container{Status: statusExited, Restarts: "no"}, oneShot: true, want: services.Completed},
@@ -60,12 +63,12 @@ func TestStateOf_EveryStateOfAContainer(t *testing.T) {
 		"one-shot that did not start": {c: Container{Status: statusExited, Error: "no such file"}, oneShot: true, want: services.Stopped},
 		"not looked at":               {c: Container{Error: "timeout"}, want: services.Unknown},
 	} {
-		require.Equal(t, c.want, stateOf(c.c, c.looping, c.oneShot), name)
+		require.Equal(t, c.want, stateOf(c.c, now, c.looping, c.oneShot), name)
 	}
 }
 
 func TestWorst_OfSeveralContainersDecides(t *testing.T) {
-	state := func(c Container) services.State { return stateOf(c, false, false) }
+	state := func(c Container) services.State { return stateOf(c, time.Now(), false, false) }
 	up, down, going := Container{Name: "a-1", Status: statusRunning}, Container{Name: "a-2", Status: statusExited, ExitCode: 1}, Container{Name: "a-3", Status: statusRemoving}
 	got, text := worst([]Container{up, down, up}, state)
 	require.Equal(t, services.Stopped, got)
