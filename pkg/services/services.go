@@ -17,10 +17,10 @@ type State string
 const (
 	Healthy   State = "healthy"   // running, and its health check says so
 	Running   State = "running"   // running; it has no health check
-	Starting  State = "starting"  // running; its health check has not answered yet
+	Starting  State = "starting"  // its health check has not answered yet, or it was created only just now
 	Unhealthy State = "unhealthy" // its health check fails, or it restarts again and again, is paused or dead
 	Stopped   State = "stopped"   // not running, and it should be
-	Completed State = "completed" // a one-shot service that ended with exit code 0
+	Completed State = "completed" // a one-shot service, which nobody needs healthy, that ended with exit code 0
 	Missing   State = "missing"   // it has no container
 	Unknown   State = "unknown"   // could not be looked at
 )
@@ -53,7 +53,7 @@ type Stop struct {
 	Container string    // id
 	Name      string    // of the container
 	Cause     Cause     // of the newest stop
-	At        time.Time // when it stopped
+	At        time.Time // when it stopped, or, where it was never started, was created
 	Killed    time.Time // of the kill event, zero without one
 	ExitCode  int
 }

@@ -54,6 +54,36 @@ func (en *engine) graph(list map[string]Container) map[string]map[string]string 
 	return out
 }
 
+// ending is whether a service may end, by what those want that depend on it.
+type ending int
+
+const (
+	mayNotEnd ending = iota // nobody depends on it, or somebody needs it healthy
+	mayEnd                  // it is wanted started: an init job, whose end nobody waits for
+	mustEnd                 // its successful end is waited for
+)
+
+// endings says of each service that is depended on whether it may end. One dependant
+// that needs it healthy decides: what has ended is not.
+func endings(graph map[string]map[string]string) map[string]ending {
+	out := map[string]ending{}
+	needed := map[string]bool{}
+	for _, on := range graph {
+		for name, condition := range on {
+			switch condition {
+			case services.ConditionHealthy:
+				needed[name] = true
+			case services.ConditionCompleted:
+				out[name] = mustEnd
+			default:
+				out[name] = max(out[name], mayEnd)
+			}
+		}
+	}
+	maps.DeleteFunc(out, func(name string, _ ending) bool { return needed[name] })
+	return out
+}
+
 // loop is a circle in the graph, or nil. Every service is visited once.
 func loop(graph map[string]map[string]string) []string {
 	done := map[string]bool{}

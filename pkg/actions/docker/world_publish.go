@@ -71,11 +71,11 @@ func (en *watched) services(unseen error, now time.Time) []services.Service {
 		name := c.Labels[labelService]
 		byName[name] = append(byName[name], c)
 	}
-	graph, oneShots := en.graph(en.seen), map[string]bool{}
+	graph := en.graph(en.seen)
+	ends := endings(graph)
 	for _, on := range graph {
-		for name, condition := range on {
+		for name := range on {
 			byName[name] = append(byName[name], []Container{}...)
-			oneShots[name] = oneShots[name] || condition == services.ConditionCompleted
 		}
 	}
 	var out []services.Service
@@ -84,9 +84,9 @@ func (en *watched) services(unseen error, now time.Time) []services.Service {
 		list := ordered(byName[name])
 		s.Stops = en.stops(list, unseen != nil, now)
 		if unseen == nil {
-			en.judgeService(&s, list, oneShots[name], now)
+			en.judgeService(&s, list, ends[name], now)
 		} else {
-			en.recall(&s, list, oneShots[name])
+			en.recall(&s, list, ends[name])
 			s.Text = "docker " + en.Name + " cannot be looked at: " + unseen.Error()
 		}
 		out = append(out, s)
@@ -95,8 +95,8 @@ func (en *watched) services(unseen error, now time.Time) []services.Service {
 }
 
 // judgeService fills in the state of a service by its containers.
-func (en *watched) judgeService(s *services.Service, list []Container, oneShot bool, now time.Time) {
-	state := func(c Container) services.State { return en.stateOf(c, oneShot, now) }
+func (en *watched) judgeService(s *services.Service, list []Container, end ending, now time.Time) {
+	state := func(c Container) services.State { return en.stateOf(c, end, now) }
 	faced := slices.Clone(list)
 	for i := range faced {
 		if b, blind := en.blind[faced[i].ID]; blind {
@@ -113,14 +113,14 @@ func (en *watched) judgeService(s *services.Service, list []Container, oneShot b
 
 // recall fills in how a service of an engine that cannot be looked at was when it
 // last could be. What led to a crash loop then is not forgotten with time.
-func (en *watched) recall(s *services.Service, list []Container, oneShot bool) {
+func (en *watched) recall(s *services.Service, list []Container, end ending) {
 	s.State = services.Unknown
 	switch {
 	case en.saw.IsZero():
 	case len(list) == 0:
 		s.Last = services.Missing
 	default:
-		s.Last = lastOf(list, func(c Container) services.State { return en.stateOf(c, oneShot, en.saw) })
+		s.Last = lastOf(list, func(c Container) services.State { return en.stateOf(c, end, en.saw) })
 	}
 }
 
@@ -136,8 +136,10 @@ func lastOf(list []Container, state func(Container) services.State) services.Sta
 }
 
 // stateOf one container as it is, or was when it could last be looked at.
-func (en *watched) stateOf(c Container, oneShot bool, now time.Time) services.State {
+func (en *watched) stateOf(c Container, end ending, now time.Time) services.State {
 	now = en.when(c, now)
+	// What nobody waits for and a person killed has not done what it was started for.
+	oneShot := end == mustEnd || end == mayEnd && en.stop(c).Cause != services.ByKill
 	return stateOf(c, now, en.restarts.looping(c.ID, now), oneShot)
 }
 
