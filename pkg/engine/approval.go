@@ -92,7 +92,12 @@ func (r *run) consent(ctx context.Context) *ending {
 	hash := hashPlans(r.plans)
 	if r.granted != nil && r.granted.hash != hash {
 		r.log.Info("the plan has changed since it was approved", zap.String("approved", r.granted.hash), zap.String("now", hash))
-		return r.ask(ctx, nil, hash, union(r.asks, r.grantedFor))
+		guards := union(r.asks, r.grantedFor)
+		r.mu.Lock()
+		r.satisfied = nil // that was consent to something else
+		r.mu.Unlock()
+		r.granted, r.grantedFor = nil, nil
+		return r.ask(ctx, nil, hash, guards)
 	}
 	if len(r.asks) == 0 {
 		return nil
@@ -280,6 +285,28 @@ func (e *Engine) reviewAsking(ctx context.Context, r *run) {
 		e.endAsking(ctx, r, &ending{outcome: OutcomeCancelled, reason: audit.Reason{Code: "reload", Text: "the policy was changed before anybody consented; it is decided anew"}})
 	default:
 		r.snap, r.book = snap, rb
+	}
+}
+
+// settleAsking withdraws requests that no guard asks for any more: a container that
+// had stopped for an unknown cause runs again, and what is wrong with it now is
+// another matter.
+func (e *Engine) settleAsking(ctx context.Context) {
+	for _, id := range sortedKeys(e.active) {
+		r := e.active[id]
+		if r == nil {
+			continue
+		}
+		req := r.asking.Load()
+		if req == nil || r.began || req.step != nil {
+			continue
+		}
+		ep, _ := r.episode()
+		asks := e.decide(r.snap, r.book, ep, r.id, nil).asks()
+		if slices.ContainsFunc(req.guards, func(g string) bool { return slices.Contains(asks, g) }) {
+			continue
+		}
+		e.endAsking(ctx, r, &ending{outcome: OutcomeCancelled, reason: audit.Reason{Code: "settled", Text: "what was asked about is settled; it is decided anew"}})
 	}
 }
 

@@ -332,6 +332,9 @@ func (e *Engine) wait(ctx context.Context, snap *Snapshot, rb *Runbook, ep ledge
 	case d.Code == policy.CodeTargetNotFound:
 		e.timers.Set(key, e.now().Add(e.backoff(key)))
 	case d.Code == policy.CodeAttempts:
+		if final, ok := e.ledger.View(string(snap.mode(rb.Policy))).Final(rb.Policy.Name, ep.ID); ok && final.Outcome == OutcomeCancelled {
+			break // a person said no: they know
+		}
 		e.escalate(ctx, snap, rb.Policy, ep, "", "no attempt is left and the alert still fires: "+d.Text)
 	}
 }

@@ -35,6 +35,8 @@ type oracle struct {
 	quarant   map[string]bool
 	pauses    map[string]ledger.PauseData
 	up        []oracleUp
+	trouble   bool      // the upstream was in trouble when last heard of
+	over      time.Time // when its last trouble ended
 	effects   map[string][]span // by target
 }
 
@@ -113,6 +115,12 @@ func (o *oracle) take(r audit.Record) {
 		var c upstream.Change
 		_ = json.Unmarshal(r.Data, &c)
 		o.up = append(o.up, oracleUp{at, c})
+		switch {
+		case c.State.Bad():
+			o.trouble, o.over = true, time.Time{}
+		case c.State == upstream.Operational && o.trouble:
+			o.trouble, o.over = false, at
+		}
 	case audit.ControlPaused, audit.ControlResumed:
 		o.control(r, run)
 	case audit.ControlCleared:
@@ -196,6 +204,7 @@ func (o *oracle) closed(r audit.Record, run *oracleRun) {
 		return
 	}
 	switch {
+	case !run.began: // nothing was changed
 	case r.Outcome == OutcomeFailed, r.Outcome == OutcomeInterrupted && !d.Shutdown:
 		o.results[run.policy] = append(o.results[run.policy], oracleResult{r.Time.Time, run.id, true})
 	case r.Outcome == OutcomeSucceeded || r.Outcome == OutcomeUnverified:
@@ -427,7 +436,6 @@ func (o *oracle) noUpstream(r audit.Record, run *oracleRun) {
 	}
 	last := o.up[len(o.up)-1]
 	require.False(o.t, last.c.State.Bad() && last.at.Before(at), "%s: an effect on %s in a known incident", what, r.Target)
-	ended := last.c.State == upstream.Operational && last.c.AfterIncident
-	require.False(o.t, ended && at.Before(last.at.Add(stellar.ResumeAfter)), "%s: an effect on %s right after an incident", what, r.Target)
+	require.False(o.t, !o.over.IsZero() && at.Before(o.over.Add(stellar.ResumeAfter)), "%s: an effect on %s right after an incident", what, r.Target)
 	require.False(o.t, last.c.State == upstream.Unknown && !run.consent, "%s: an effect on %s while the page is unknown", what, r.Target)
 }

@@ -105,6 +105,9 @@ func (s *sky) badPage(t time.Time) bool {
 		} else if m.at.Before(t) && (!m.state.Bad() || !m.reachable) {
 			bad = false
 		}
+		if m.at.Equal(t) && !m.state.Bad() { // it ended at this very moment
+			bad = false
+		}
 	}
 	return bad
 }

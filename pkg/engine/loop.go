@@ -81,6 +81,7 @@ func (e *Engine) loop(ctx context.Context) {
 			e.intake(ctx)
 		case <-e.world:
 			e.liftSoon(ofWorld...)
+			e.settleAsking(ctx)
 		case fn := <-e.commands:
 			fn()
 		case res := <-e.done:
@@ -130,6 +131,7 @@ func (e *Engine) due(ctx context.Context) {
 		case key == timerReconcile:
 			e.reconcile(ctx)
 			e.lift(ctx, byEvent...) // an event may have been missed
+			e.settleAsking(ctx)
 			e.timers.Set(timerReconcile, e.now().Add(ReconcileEvery))
 		case strings.HasPrefix(key, prefixCase):
 			if c, ok := e.cases[key]; ok {

@@ -295,6 +295,8 @@ func (r *run) unplannable(st *Step, err error) *ending {
 		return withdraw(policy.Reasoned(policy.CodeTargetNotFound, text))
 	case actions.CodeUnknownInput:
 		return withdraw(policy.Reasoned(policy.CodeUnconfirmable, text))
+	case actions.CodeStopped: // paused, for instance: somebody wants it so
+		return withdraw(policy.Reasoned(policy.CodeStoppedByPerson, text))
 	default:
 		return &ending{outcome: OutcomeFailed, err: text, reason: audit.Reason{Code: string(actions.CodeOf(err)), Text: "the first effect could not be planned; nothing was changed"}}
 	}

@@ -242,7 +242,7 @@ func (e *Engine) loseResult(ctx context.Context, r *run, in ledger.Intent) {
 	rec := r.record(&audit.Record{
 		Type: audit.StepFinished, Step: &in.Step, Uses: in.Uses, Target: in.Target,
 		Error: "remediator ended before the result was recorded; whether the effect happened is unknown, and it is not repeated",
-		Data:  audit.JSON(ledger.StepData{Phase: in.Phase, Effect: true, Code: string(actions.CodeOutcomeUnknown)}),
+		Data:  audit.JSON(ledger.StepData{Phase: in.Phase, Effect: true, Lost: true, Code: string(actions.CodeOutcomeUnknown)}),
 	})
 	if err := r.rec.add(ctx, rec); err != nil {
 		r.log.Error("lost result not recorded", zap.Error(err))

@@ -13,6 +13,7 @@ type use struct {
 	first, last                 time.Time
 	planned                     bool
 	open                        bool // an intent without a result
+	lost                        bool // its result was never seen: recorded as unknown at the next start
 }
 
 // useKey files uses by target, "" for all of them, and planned ones apart.

@@ -175,8 +175,8 @@ func scanOurs(l *ledger.Ledger, tgt string, moment time.Time, slack time.Duratio
 	for _, r := range l.Remediations(func(r *ledger.Remediation) bool { return r.Mode != ledger.DryRun }) {
 		for _, in := range r.Intents {
 			end := in.Finished
-			if end.IsZero() {
-				end = r.ClosedAt // an intent that has no result ended with its remediation
+			if in.Lost || end.IsZero() && r.State == ledger.Closed {
+				end = in.Started.Add(45 * time.Second) // nobody saw its result
 			}
 			under := end.IsZero() || !moment.After(end.Add(slack))
 			if !in.Cancelled && slices.Contains(in.Targets, tgt) && under && !moment.Before(in.Started.Add(-time.Second)) {

@@ -61,12 +61,14 @@ type Intent struct {
 	Finished  time.Time // zero: no result
 	Error     string
 	Cancelled bool // abandoned before the effect: it never happened
+	Lost      bool // remediator ended before it saw the result; Finished is the next start
 }
 
 // StepData is the data of step and check records.
 type StepData struct {
 	Phase     string `json:"phase,omitempty"` // confirm, steps, verify, on_failure
 	ID        string `json:"id,omitempty"`
+	Lost      bool   `json:"lost,omitempty"`      // recorded at the next start: remediator ended before it saw the result
 	Cancelled bool   `json:"cancelled,omitempty"` // the intent was abandoned before the effect
 	Code      string `json:"code,omitempty"`      // of the error
 	Attempts  int    `json:"attempts,omitempty"`  // times a check was tried within its `within`
@@ -193,11 +195,11 @@ func (l *Ledger) finishLocked(rem *Remediation, r *audit.Record, d StepData) {
 		if in.Step != *r.Step || in.Phase != d.Phase || !in.Finished.IsZero() {
 			continue
 		}
-		in.Finished, in.Error, in.Cancelled = r.Time.Time, r.Error, d.Cancelled
+		in.Finished, in.Error, in.Cancelled, in.Lost = r.Time.Time, r.Error, d.Cancelled, d.Lost
 		for _, t := range in.Targets {
 			u := l.uses.drop(rem.ID, t, i)
 			if u != nil && !d.Cancelled {
-				u.last, u.open = r.Time.Time, false
+				u.last, u.open, u.lost = r.Time.Time, false, d.Lost
 				l.uses.add(u) // at the end: it ended last
 			}
 		}

@@ -17,6 +17,11 @@ type StopSeen struct {
 // have begun: the engine's clock and ours are not the same.
 const startSlack = time.Second
 
+// lostEffect is how long an effect whose result nobody saw may have stopped a
+// container: Docker's patience with one that is to stop, and some. What was stopped
+// while remediator was away is a person's, not its own.
+const lostEffect = 45 * time.Second
+
 // sameStop is how far two accounts of one stop may lie apart.
 const sameStop = time.Second
 
@@ -79,8 +84,8 @@ func (v View) LastPersonStop(target string) (StopSeen, bool) {
 }
 
 // Ours says whether an intent of ours on the target was under way at a time, or
-// had ended less than slack before. An intent that never got a result was under way
-// no longer than its remediation: a person's stop must not pass for ours.
+// had ended less than slack before. An intent whose result nobody saw was under way
+// for lostEffect: a person's stop must not pass for ours.
 func (v View) Ours(target string, at time.Time, slack time.Duration) bool {
 	if target == "" {
 		return false
@@ -93,11 +98,11 @@ func (v View) Ours(target string, at time.Time, slack time.Duration) bool {
 			return false
 		}
 		end := u.last
-		if u.open && rem != nil {
-			if rem.State != Closed {
-				return true
-			}
-			end = rem.ClosedAt
+		switch {
+		case u.lost || u.open && rem != nil && rem.State == Closed:
+			end = u.first.Add(lostEffect)
+		case u.open:
+			return true
 		}
 		return !at.After(end.Add(slack))
 	})

@@ -56,7 +56,10 @@ func TestView_OursIsNeitherCancelledNorRehearsedNorLost(t *testing.T) {
 		"under way":                        {mode: ledger.Live, ours: true, question: 5 * minute},
 		"rehearsed":                        {mode: ledger.DryRun, question: 5 * minute},
 		"cancelled":                        {mode: ledger.Live, after: func(h *history) { h.finished(at(6*minute), "r-1", "P", target, 0, true) }, question: 5 * minute},
-		"closed without a result, before":  {mode: ledger.Live, after: closeFailed, ours: true, question: 6 * minute},
+		"closed without a result, before":  {mode: ledger.Live, after: closeFailed, ours: true, question: 2 * minute},
+		"closed without a result, later":   {mode: ledger.Live, after: closeFailed, question: 6 * minute},
+		"its result was lost, before":      {mode: ledger.Live, after: lose, ours: true, question: 2 * minute},
+		"stopped while we were away":       {mode: ledger.Live, after: lose, question: 60 * minute},
 		"closed without a result, a while": {mode: ledger.Live, after: closeFailed, question: 9 * minute},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -69,6 +72,15 @@ func TestView_OursIsNeitherCancelledNorRehearsedNorLost(t *testing.T) {
 			require.Equal(t, c.ours, h.l.View(ledger.Live).Ours(target, at(c.question), minute))
 		})
 	}
+}
+
+// lose is what recovery records of an intent whose result nobody saw.
+func lose(h *history) {
+	step := 0
+	h.add(at(121*minute), audit.Record{
+		Type: audit.StepFinished, Remediation: "r-1", Policy: "P", Step: &step, Target: target, Error: "lost",
+		Data: audit.JSON(ledger.StepData{Phase: "steps", Effect: true, Lost: true}),
+	})
 }
 
 func closeFailed(h *history) {

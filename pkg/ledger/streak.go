@@ -34,7 +34,10 @@ func (r *Remediation) result() result {
 	}
 	switch r.Outcome {
 	case "failed", "interrupted":
-		return failure
+		if r.HadEffect() {
+			return failure
+		}
+		return neutral // nothing was changed: Docker was away while planning, for instance
 	case "succeeded", "unverified":
 		return r.helped()
 	}

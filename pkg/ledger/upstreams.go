@@ -28,7 +28,7 @@ func (us upstreams) change(r *audit.Record) {
 
 func (us upstreams) clamp(c clamp) {
 	for _, u := range us {
-		c.times(&u.Recorded, &u.Since)
+		c.times(&u.Recorded, &u.Ended, &u.Since)
 	}
 }
 

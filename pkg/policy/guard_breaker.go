@@ -19,7 +19,8 @@ func (BreakerOpen) Evaluate(in *Input) Answer {
 	}
 	failed := fmt.Sprintf("the policy failed %d times in a row (breaker: %d), last at %s", s.Failures, b.Failures, clock(past(s.Last, in.Now)))
 	if until := past(s.Last, in.Now).Add(b.OpenFor); until.After(in.Now) {
-		return Answer{Code: CodeBreakerOpen, Until: until, Text: fmt.Sprintf("%s; one trial is let through after %s, at %s", failed, span(b.OpenFor), clock(until))}
+		// People are told at once, and once: for an hour nothing is done about the alert.
+		return Answer{Code: CodeBreakerOpen, Until: until, TellAt: past(s.Last, in.Now), Text: fmt.Sprintf("%s; one trial is let through after %s, at %s", failed, span(b.OpenFor), clock(until))}
 	}
 	if s.Pending != "" && s.Pending != in.Remediation {
 		return Answer{Code: CodeBreakerOpen, Text: fmt.Sprintf("%s; a trial is under way: whether remediation %s helped is not known yet", failed, s.Pending)}

@@ -46,7 +46,7 @@ func TestBreakerOpen_Evaluate(t *testing.T) {
 		return "the policy failed " + n + " times in a row (breaker: 2), last at 2026-03-01 " + last + "; " + rest
 	}
 	open := policy.Answer{
-		Code: policy.CodeBreakerOpen, Until: at(50 * minute), Text: text("2", "09:50:00Z", "one trial is let through after 1h, at 2026-03-01 10:50:00Z"),
+		Code: policy.CodeBreakerOpen, Until: at(50 * minute), TellAt: at(-10 * minute), Text: text("2", "09:50:00Z", "one trial is let through after 1h, at 2026-03-01 10:50:00Z"),
 	}
 	trial := policy.Answer{Text: text("2", "09:00:00Z", "this is the trial")}
 	waits := policy.Answer{Code: policy.CodeBreakerOpen, Text: text("2", "09:00:00Z", "a trial is under way: remediation r-9")}
@@ -62,7 +62,7 @@ func TestBreakerOpen_Evaluate(t *testing.T) {
 		{"another policy's", failed(10*minute, func(f *fixture) { f.in.Policy.Name = "Q" }), policy.Answer{}},
 		{"rested for this instant", failed(hour), trial},
 		{"rested, all but", failed(hour - 1), policy.Answer{
-			Code: policy.CodeBreakerOpen, Until: at(1), Text: text("2", "09:00:00Z", "one trial is let through after 1h, at 2026-03-01 10:00:00Z"),
+			Code: policy.CodeBreakerOpen, Until: at(1), TellAt: at(-hour + 1), Text: text("2", "09:00:00Z", "one trial is let through after 1h, at 2026-03-01 10:00:00Z"),
 		}},
 		{"the trial is under way", failed(hour, active(nil)), waits},
 		{"the trial itself", failed(hour, active(nil), as("r-9")), trial},
@@ -74,10 +74,10 @@ func TestBreakerOpen_Evaluate(t *testing.T) {
 		{"the same, asked by that one", failed(hour, helped(""), as("r-3")), trial},
 		{"the trial helped", failed(hour, helped("effective")), policy.Answer{}},
 		{"the trial did not help", failed(hour, helped("ineffective")), policy.Answer{
-			Code: policy.CodeBreakerOpen, Until: at(59 * minute), Text: text("3", "09:59:00Z", "one trial is let through after 1h, at 2026-03-01 10:59:00Z"),
+			Code: policy.CodeBreakerOpen, Until: at(59 * minute), TellAt: at(-minute), Text: text("3", "09:59:00Z", "one trial is let through after 1h, at 2026-03-01 10:59:00Z"),
 		}},
 		{"failed in the future", failed(-2 * hour), policy.Answer{
-			Code: policy.CodeBreakerOpen, Until: at(hour), Text: text("2", "10:00:00Z", "one trial is let through after 1h, at 2026-03-01 11:00:00Z"),
+			Code: policy.CodeBreakerOpen, Until: at(hour), TellAt: at(0), Text: text("2", "10:00:00Z", "one trial is let through after 1h, at 2026-03-01 11:00:00Z"),
 		}},
 	})
 

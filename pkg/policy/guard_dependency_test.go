@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -119,6 +120,35 @@ func TestDependency_WhatWasDownWhenLastSeenIsDown(t *testing.T) {
 		{"stopped when last seen", last(services.Stopped), policy.Answer{
 			Code: policy.CodeDependency, Text: other + " was stopped when last seen, and cannot be looked at now (the engine is away); " + target + " depends on it",
 		}},
+	})
+}
+
+func TestDependency_ThatHasJustComeBack(t *testing.T) {
+	back := func(since time.Duration, change func(*fixture)) func(*fixture) {
+		return func(f *fixture) {
+			f.restarts(target)
+			well, mine := declared(other, services.Healthy), declared(target, services.Unhealthy)
+			well.Since = at(since)
+			mine.DependsOn = []services.Dependency{{Target: other, Condition: services.ConditionHealthy}}
+			f.world(mine, well)
+			if change != nil {
+				change(f)
+			}
+		}
+	}
+	waited := func(f *fixture) {
+		f.in.Episode.Decided = map[string]ledger.Decided{f.in.Policy.Name: {Code: string(policy.CodeDependency)}}
+	}
+	until := func(d time.Duration) policy.Answer {
+		return policy.Answer{Code: policy.CodeDependency, Until: at(d), Text: other + " has just come back: what needs it has until " +
+			at(d).UTC().Format("2006-01-02 15:04:05Z") + " to do so by itself; " + target + " depends on it"}
+	}
+	runGuard(t, policy.Dependency{}, []guardCase{
+		{"seen well for the first time, and nothing has waited", back(-time.Second, nil), policy.Answer{}},
+		{"waited for", back(-15*time.Second, waited), until(30 * time.Second)},
+		{"waited for, long enough", back(-45*time.Second, waited), policy.Answer{}},
+		{"acted upon", back(-hour, func(f *fixture) { f.worked(at(-20*time.Second), "r-1", "Q", other, "succeeded") }), until(25 * time.Second)},
+		{"acted upon, long enough ago", back(-hour, func(f *fixture) { f.worked(at(-minute), "r-1", "Q", other, "succeeded") }), policy.Answer{}},
 	})
 }
 

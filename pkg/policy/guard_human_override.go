@@ -50,6 +50,9 @@ func underTheirHands(in *Input, s services.Service) Answer {
 	if s.State != services.Starting && s.State != services.Running {
 		return Answer{}
 	}
+	if in.Episode.Decided[in.Policy.Name].Code != string(CodeStoppedByPerson) {
+		return Answer{} // nobody had stopped it in this episode
+	}
 	stop, ok := in.History.LastPersonStop(s.Target)
 	if !ok || s.Since.Before(stop.At) || in.History.Ours(s.Target, stop.At, stopSlack) {
 		return Answer{}

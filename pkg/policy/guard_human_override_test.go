@@ -115,6 +115,7 @@ func TestHumanOverride_WhatAPersonStartsAgainIsLeftAlone(t *testing.T) {
 				Type: audit.RemediationDecided, Episode: "e-1", Policy: "Q", Verdict: "suppress",
 				Reason: &audit.Reason{Code: string(policy.CodeStoppedByPerson)}, Data: audit.JSON(ledger.DecidedData{Stops: []ledger.StopSeen{stopOf}}),
 			})
+			f.in.Episode.Decided = map[string]ledger.Decided{f.in.Policy.Name: {Code: string(policy.CodeStoppedByPerson)}}
 			for _, change := range more {
 				change(f)
 			}
@@ -143,6 +144,7 @@ func TestHumanOverride_WhatAPersonStartsAgainIsLeftAlone(t *testing.T) {
 		{"seen in this state before the stop", runs(services.Running, -11*minute), policy.Answer{}},
 		{"ours since", runs(services.Starting, -minute, worked(-2*minute)), policy.Answer{}},
 		{"ours before", runs(services.Starting, -minute, worked(-hour)), left},
+		{"not stopped in this episode", runs(services.Starting, -minute, func(f *fixture) { f.in.Episode.Decided = nil }), policy.Answer{}},
 		{"nobody stopped it", func(f *fixture) { f.restarts(target); f.world(declared(target, services.Starting)) }, policy.Answer{}},
 	})
 }
