@@ -120,6 +120,9 @@ func (o *oracle) take(r audit.Record) {
 			o.trouble, o.over = true, time.Time{}
 		case c.State == upstream.Operational && o.trouble:
 			o.trouble, o.over = false, at
+			if lag := at.Sub(c.Ended); lag > 0 && lag < 90*time.Second { // the store was away
+				o.over = c.Ended
+			}
 		}
 	case audit.ControlPaused, audit.ControlResumed:
 		o.control(r, run)
