@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -191,16 +192,37 @@ func (c *resume) run(ctx context.Context, s streams) error {
 	if err := cl.Do(ctx, "POST", "/api/v1/resume", req, nil); err != nil {
 		return err
 	}
-	fmt.Fprintln(s.out, "resumed", c.scope.text())
 	var st handlers.Status
 	if err := cl.Do(ctx, "GET", "/api/v1/status", nil, &st); err != nil {
+		fmt.Fprintln(s.out, "resumed", c.scope.lifted())
 		return err
 	}
+	fmt.Fprintln(s.out, "resumed", c.scope.lifted()+stillPaused(st.Pauses))
 	for _, p := range st.Pauses { // a pause of everything outlives the end of one policy's
 		still := scopeFlags{&p.Policy, &p.Target}
-		fmt.Fprintln(s.err, "still paused:", printable(still.text()), "-", c.daemon.line(append([]string{"resume"}, still.args()...)...))
+		fmt.Fprintln(s.err, "to lift that too:", c.daemon.line(append([]string{"resume"}, still.args()...)...))
 	}
 	return nil
+}
+
+// lifted names the pause that is over: others may hold.
+func (f *scopeFlags) lifted() string {
+	if text := f.text(); len(f.args()) > 0 {
+		return text
+	}
+	return "the global pause"
+}
+
+// stillPaused names what is, for the end of a line.
+func stillPaused(pauses []handlers.Pause) string {
+	var names []string
+	for _, p := range pauses {
+		names = append(names, printable((&scopeFlags{&p.Policy, &p.Target}).text()))
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return "; still paused: " + strings.Join(names, ", ")
 }
 
 // resumeHeld lets a held remediation go on.

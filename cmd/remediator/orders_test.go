@@ -242,7 +242,12 @@ func TestOrders_SayWhoWantsWhat(t *testing.T) {
 		require.Equal(t, c.sent, d.asked[0])
 	}
 	got := d.call(t, "resume")
-	require.Contains(t, got.err, "still paused: policy p - remediator resume --policy p --url", "the end of one pause is not that of another")
+	require.Equal(t, "resumed the global pause; still paused: policy p\n", got.out, "the end of one pause is not that of another")
+	require.Contains(t, got.err, "to lift that too: remediator resume --policy p --url")
+	none := fake(t, map[string]any{"POST /api/v1/resume": done, "GET /api/v1/status": handlers.Status{}})
+	got = none.call(t, "resume")
+	require.Equal(t, "resumed the global pause\n", got.out)
+	require.Empty(t, got.err)
 
 	changed := problem.New(http.StatusConflict, "plan_changed", "asks for consent to plan new, not to old")
 	got = fake(t, map[string]any{"POST /api/v1/remediations/r-1/approve": changed}).call(t, "approve", "r-1", "--plan-hash", "old")
@@ -284,11 +289,19 @@ func TestStatus_IsReadAtOneGlance(t *testing.T) {
 			{ID: "r-3", Policy: "prune", State: "running", Targets: []string{"docker:local"}, Since: ago(5 * time.Minute)},
 			{ID: "r-1", Policy: "restore", State: "awaiting_approval", Since: ago(time.Minute)},
 		},
-		AwaitingApproval: []handlers.Awaiting{{ID: "r-1", Policy: "restore", Text: "0. command: restore it", Approval: handlers.Approval{PlanHash: "ab12", Guards: []string{"approval"}, Expires: now.Add(29*time.Minute + 10*time.Second)}}},
+		AwaitingApproval: []handlers.Awaiting{{ID: "r-1", Policy: "restore", Text: "0. command: restore it", Alert: "DiskFull", Why: "people asked to be asked", Approval: handlers.Approval{PlanHash: "ab12", Guards: []string{"approval"}, Expires: now.Add(29*time.Minute + 10*time.Second)}}},
 		Quarantined:      []handlers.Quarantine{{Target: "docker:local/db", Since: ago(time.Hour), Policy: "restart", Remediation: "r-0", Text: "it failed"}},
 		Upstreams: []handlers.UpstreamLine{
 			{Name: "fine", State: "operational"}, {Name: "stellar", State: "incident", Impact: "major", Since: ago(2 * time.Hour), Text: "Horizon requests fail"},
+			{Name: "anchor", State: "operational", Ended: ago(8 * time.Second), Holds: now.Add(time.Minute)},
+			{Name: "over", State: "operational", Ended: ago(time.Minute), Holds: ago(time.Second)},
 		},
+		Firing: []handlers.Firing{
+			{Episode: "e-1", Alert: "ServiceDown", Policy: "api-down", Since: ago(time.Hour), Verdict: "suppress", Code: "stopped_by_person", Text: "alice stopped it\x1b"},
+			{Episode: "e-2", Policy: "slow", Since: ago(time.Hour), Verdict: "defer", Code: "cooldown"},
+		},
+		FiringMore: 3,
+		Docker:     []handlers.DockerLine{{Name: "local", Text: "connection refused"}},
 	}})
 	got := d.call(t, "status")
 	require.Equal(t, exitFine, got.code, got.err)
@@ -301,11 +314,17 @@ func TestStatus_IsReadAtOneGlance(t *testing.T) {
 		"AWAITING APPROVAL  r-1  restore", "(in 29m)", "0. command: restore it", "remediator approve r-1 --plan-hash ab12" + flags, "remediator reject r-1 --reason TEXT" + flags,
 		"QUARANTINED  docker:local/db", "it failed", "remediator clear docker:local/db --reason TEXT" + flags,
 		"UPSTREAM  stellar  incident (major)", "Horizon requests fail",
+		"UPSTREAM  anchor ended " + ago(8*time.Second).Format(time.TimeOnly) + ", guards hold until " + now.Add(time.Minute).Format(time.TimeOnly) + "\n",
+		"DOCKER  local cannot be looked at: nothing can be done\n    connection refused\n",
+		"FIRING  api-down since ", "(1h ago) - left alone: stopped_by_person\n    ServiceDown: alice stopped it",
+		"FIRING  slow since ", " - waits: cooldown\n", "3 more of these",
+		"alert DiskFull\n    people asked to be asked\n    0. command",
 		"running  r-3  prune", "2 open episodes; 1 awaiting approval, 1 held, 1 running",
 	} {
 		require.Contains(t, got.out, want)
 	}
 	require.NotContains(t, got.out, "fine")
+	require.NotContains(t, got.out, "over ended")
 	require.NotContains(t, got.out, "nothing waits for you")
 	require.NotContains(t, got.out, "\x1b", "nothing from outside moves the cursor")
 
@@ -315,6 +334,16 @@ func TestStatus_IsReadAtOneGlance(t *testing.T) {
 	require.Contains(t, got.out, "NOT READY: the store is being opened")
 	got = d.call(t, "status", "--json")
 	require.Contains(t, got.out, `"mode": "dry-run"`)
+}
+
+func TestClock_ShowsSecondsWhereTheyMatter(t *testing.T) {
+	now := time.Date(2026, 11, 23, 14, 36, 45, 0, time.UTC)
+	for d, want := range map[time.Duration]string{
+		20 * time.Second: "14:37:05 UTC (in 20s)", -20 * time.Second: "14:36:25 UTC (20s ago)", 20 * time.Minute: "14:56 UTC (in 20m)",
+		-time.Hour: "13:36 UTC (1h ago)", 24 * time.Hour: "2026-11-24 14:36 UTC (in 1d)",
+	} {
+		require.Equal(t, want, clock(now.Add(d), now))
+	}
 }
 
 func TestShell_LinesCanBeCopied(t *testing.T) {

@@ -82,9 +82,14 @@ func (v *statusView) print(st handlers.Status) {
 		v.more("%s", printable(q.Text))
 		v.copy("clear", q.Target, "--reason", "TEXT")
 	}
+	for _, d := range st.Docker {
+		v.call(red, "DOCKER", "%s cannot be looked at: nothing can be done", printable(d.Name))
+		v.more("%s", printable(d.Text))
+	}
 	for _, u := range st.Upstreams {
 		v.upstream(u)
 	}
+	v.firing(st)
 	if v.called == 0 {
 		fmt.Fprintln(v, "nothing waits for you")
 	}
@@ -140,13 +145,40 @@ func (v *statusView) awaiting(a handlers.Awaiting) {
 		what = fmt.Sprintf("step %d of its plan", *a.Step)
 	}
 	v.call(yellow, "AWAITING APPROVAL", "%s  %s  of %s, asked by %s; expires %s", a.ID, a.Policy, what, orNone(a.Guards), clock(a.Expires, v.now))
+	if a.Alert != "" {
+		v.more("alert %s", printable(a.Alert))
+	}
+	v.more("%s", printable(a.Why))
 	v.more("%s", printable(a.Text))
 	v.copy("approve", a.ID, "--plan-hash", a.PlanHash)
 	v.copy("reject", a.ID, "--reason", "TEXT")
 }
 
+// firing are the alerts that nothing is done about.
+func (v *statusView) firing(st handlers.Status) {
+	for _, f := range st.Firing {
+		how := "left alone"
+		if f.Verdict == "defer" {
+			how = "waits"
+		}
+		v.call(yellow, "FIRING", "%s since %s - %s: %s", printable(f.Policy), clock(f.Since, v.now), how, printable(f.Code))
+		text := printable(f.Text)
+		if f.Alert != "" {
+			text = strings.TrimSuffix(printable(f.Alert)+": "+text, ": ")
+		}
+		v.more("%s", text)
+	}
+	if st.FiringMore > 0 {
+		fmt.Fprintf(v, "\n%d more of these: GET /api/v1/alerts\n", st.FiringMore)
+	}
+}
+
 func (v *statusView) upstream(u handlers.UpstreamLine) {
 	if u.State == "operational" {
+		if u.Holds.After(v.now) {
+			at := func(t time.Time) string { return t.In(v.now.Location()).Format(time.TimeOnly) }
+			v.call(yellow, "UPSTREAM", "%s ended %s, guards hold until %s", printable(u.Name), at(u.Ended), at(u.Holds))
+		}
 		return
 	}
 	state := u.State

@@ -37,13 +37,19 @@ func shell(words ...string) string {
 	return strings.Join(out, " ")
 }
 
-// clock is a time as a person reads it: the day only where it is not today, and how
-// far away it is.
+// near is how far away a time may be to be shown with its seconds.
+const near = 10 * time.Minute
+
+// clock is a time as a person reads it: the day only where it is not today, seconds
+// only where it is near, and how far away it is.
 func clock(t, now time.Time) string {
 	t = t.In(now.Location())
 	layout := "15:04 MST"
+	if t.Sub(now).Abs() < near {
+		layout = "15:04:05 MST"
+	}
 	if t.Format(time.DateOnly) != now.Format(time.DateOnly) {
-		layout = "2006-01-02 15:04 MST"
+		layout = "2006-01-02 " + layout
 	}
 	if d := t.Sub(now); d > 0 {
 		return fmt.Sprintf("%s (in %s)", t.Format(layout), span(d))

@@ -66,18 +66,52 @@ func (r *reader) awaiting(ctx context.Context) ([]handlers.Awaiting, error) {
 		return rem.Approval != nil && rem.Approval.Decided == "" && rem.State == ledger.AwaitingApproval
 	}
 	for _, rem := range r.ledger.Remediations(asking) {
-		one := handlers.Awaiting{ID: rem.ID, Policy: rem.Policy, Approval: approval(rem.Approval)}
+		one := handlers.Awaiting{ID: rem.ID, Policy: rem.Policy, Alert: r.alertName(rem), Approval: approval(rem.Approval)}
 		newest := audit.Filter{Remediation: rem.ID, Types: []audit.Type{audit.ApprovalRequested}, Reverse: true, Limit: 1}
 		err := r.log.Scan(ctx, newest, func(s audit.Stored) error {
 			one.Text = planText(s.Record.Plan)
+			if s.Record.Reason != nil {
+				one.Why = s.Record.Reason.Text
+			}
 			return nil
 		})
 		if err != nil {
 			return nil, err
 		}
+		if one.Step == nil { // the guards asked; for a step its own words did
+			if err := r.asked(ctx, rem, &one); err != nil {
+				return nil, err
+			}
+		}
 		out = append(out, one)
 	}
 	return out, nil
+}
+
+// alertName is the name of the alert that a remediation began with.
+func (r *reader) alertName(rem ledger.Remediation) string {
+	if len(rem.Episodes) == 0 {
+		return ""
+	}
+	ep, _ := r.ledger.Episode(rem.Episodes[0])
+	return ep.Alert.Labels["alertname"]
+}
+
+// asked puts the words of the guards in place of those of the request: they say why.
+func (r *reader) asked(ctx context.Context, rem ledger.Remediation, one *handlers.Awaiting) error {
+	newest := audit.Filter{Remediation: rem.ID, Types: []audit.Type{audit.RemediationDecided}, Reverse: true, Limit: 1}
+	return r.log.Scan(ctx, newest, func(s audit.Stored) error {
+		var words []string
+		for _, g := range s.Record.Guards {
+			if g.Verdict == string(policy.AwaitApproval) && g.Text != "" {
+				words = append(words, g.Text)
+			}
+		}
+		if len(words) > 0 {
+			one.Why = strings.Join(words, "; ")
+		}
+		return nil
+	})
 }
 
 func approval(a *ledger.Approval) handlers.Approval {

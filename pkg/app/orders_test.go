@@ -90,6 +90,8 @@ func TestOrders_ConsentIsForOnePlan(t *testing.T) {
 	require.Equal(t, *asked.Approval, waiting[0].Approval)
 	require.Contains(t, waiting[0].Text, "0. http.request: ")
 	require.Contains(t, waiting[0].Text, "; 1. http.request: ")
+	require.NotEmpty(t, waiting[0].Why)
+	require.Empty(t, d.status().Firing, "it is worked at")
 	require.Equal(t, 1, d.status().Remediations["awaiting_approval"])
 
 	var alerts handlers.Page[handlers.Alert]

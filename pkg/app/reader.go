@@ -70,10 +70,11 @@ func (r *reader) Status(ctx context.Context) (*handlers.Status, error) {
 	for _, q := range r.ledger.Quarantines() {
 		s.Quarantined = append(s.Quarantined, handlers.Quarantine{Target: q.Target, Since: q.Since, Remediation: q.Remediation, Policy: q.Policy, Text: q.Text})
 	}
-	for _, u := range r.watched() {
-		s.Upstreams = append(s.Upstreams, u.UpstreamLine)
-	}
+	s.Upstreams, s.Docker = r.upstreamLines(snap, now), unseen(snap)
 	var err error
+	if s.Firing, s.FiringMore, err = r.firing(ctx); err != nil {
+		return nil, err
+	}
 	s.AwaitingApproval, err = r.awaiting(ctx)
 	return s, err
 }

@@ -111,6 +111,34 @@ func TestReader_PagesAndFilters(t *testing.T) {
 	}
 }
 
+// What fires and is left alone is shown, with why.
+func TestReader_StatusShowsWhatIsLeftAlone(t *testing.T) {
+	token := filepath.Join(t.TempDir(), "token")
+	require.NoError(t, os.WriteFile(token, []byte("the-operator-token-0123456789"), 0o600))
+	hooks := filepath.Join(t.TempDir(), "token")
+	require.NoError(t, os.WriteFile(hooks, []byte("the-webhook-token-0123456789"), 0o600))
+	d := run(t, conf("live", fmt.Sprintf("web: {tokens: [{role: operator, name: alice, file: %s}, {role: alertmanager, name: am, file: %s}]}\n", token, hooks)))
+	d.token = "the-operator-token-0123456789"
+	require.Eventually(t, func() bool { return len(d.status().Docker) == 1 }, 10*time.Second, 5*time.Millisecond)
+	require.Equal(t, "local", d.status().Docker[0].Name)
+	require.Empty(t, d.status().Firing)
+	status, body := d.send(http.MethodPost, "/api/v1/pause", `{"policy":"api-down","reason":"deploy"}`)
+	require.Equal(t, http.StatusOK, status, body)
+	begin := time.Now().Add(-time.Hour)
+	for i := range 12 {
+		status, body = d.send(http.MethodPost, "/webhook", firing(fmt.Sprintf("api-%d", i), begin.Add(time.Duration(i)*time.Second)), "Authorization", "Bearer the-webhook-token-0123456789")
+		require.Equal(t, http.StatusOK, status, body)
+	}
+	require.Eventually(t, func() bool { return d.status().FiringMore == 2 }, 10*time.Second, 5*time.Millisecond)
+	s := d.status()
+	require.Len(t, s.Firing, 10)
+	first := s.Firing[0]
+	require.True(t, begin.Equal(first.Since), "the oldest first")
+	require.Equal(t, []string{"ServiceDown", "api-down", "suppress", "paused"}, []string{first.Alert, first.Policy, first.Verdict, first.Code})
+	require.Contains(t, first.Text, "paused by user:alice")
+	require.Equal(t, s.OpenEpisodes, 12)
+}
+
 func TestReader_RemediationHasItsRecords(t *testing.T) {
 	d := history(t)
 	id := d.list(nil).Items[0].ID

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -89,13 +90,22 @@ func (u *upstreams) shown() []handlers.Upstream {
 	return shownUpstreams(watch.States())
 }
 
-// hooks log what a watch does.
+// hooks log what a watch does. Of looks that fail in a row the first is a warning;
+// that the page answers again is told once.
 func (a *App) hooks() upstream.Hooks {
 	log := a.log.Named("upstream")
+	var failing sync.Map // by name: when the first look of the row failed
 	return upstream.Hooks{
 		Polled: func(name string, err error, took time.Duration) {
 			if err != nil {
-				log.Warn("no good answer of the status page", zap.String("upstream", name), zap.Duration("took", took), zap.Error(err))
+				if _, known := failing.LoadOrStore(name, time.Now()); !known {
+					log.Warn("no good answer of the status page; further ones are not logged until it answers",
+						zap.String("upstream", name), zap.Duration("took", took), zap.Error(err))
+				}
+				return
+			}
+			if since, failed := failing.LoadAndDelete(name); failed {
+				log.Info("the status page answers again", zap.String("upstream", name), zap.Time("failed_since", since.(time.Time)))
 			}
 		},
 		Undelivered: func(c upstream.Change, err error, wait time.Duration) {

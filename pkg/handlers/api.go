@@ -149,6 +149,13 @@ type Status struct {
 	AwaitingApproval []Awaiting     `json:"awaiting_approval"`
 	Quarantined      []Quarantine   `json:"quarantined"`
 	Upstreams        []UpstreamLine `json:"upstreams"`
+
+	// Firing are the open alerts that a policy refuses and nothing works at, oldest
+	// first: at most ten, FiringMore are not listed.
+	Firing     []Firing `json:"firing"`
+	FiringMore int      `json:"firing_more,omitempty"`
+	// Docker are the engines that cannot be looked at: nothing can be done there.
+	Docker []DockerLine `json:"docker"`
 }
 
 // ConfigStatus is what is loaded, and how the last attempt to load went.

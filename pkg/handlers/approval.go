@@ -25,7 +25,9 @@ type Awaiting struct {
 	ID     string `json:"id"`
 	Policy string `json:"policy"`
 	Approval
-	Text string `json:"text"` // of the plan
+	Text  string `json:"text"`            // of the plan
+	Alert string `json:"alert,omitempty"` // name of the one it is about
+	Why   string `json:"why,omitempty"`   // consent is needed, in the words of the guards
 }
 
 // PlanChangedError says that consent was given to another plan than the one that

@@ -19,6 +19,10 @@ type UpstreamLine struct {
 	Impact string    `json:"impact,omitempty"`
 	Since  time.Time `json:"since,omitzero"`
 	Text   string    `json:"text,omitempty"`
+	// Ended is when its last trouble was over, as long as guards still hold because of
+	// it: until Holds. Both only in a status.
+	Ended time.Time `json:"ended,omitzero"`
+	Holds time.Time `json:"holds,omitzero"`
 }
 
 // Upstream adds what its page reports and how reading it goes.
@@ -85,6 +89,23 @@ type Active struct {
 	Targets []string  `json:"targets,omitempty"`
 	Since   time.Time `json:"since"`
 	Text    string    `json:"text,omitempty"`
+}
+
+// Firing is an open alert that a policy leaves alone, with its newest decision.
+type Firing struct {
+	Episode string    `json:"episode"`
+	Alert   string    `json:"alert,omitempty"` // its name
+	Policy  string    `json:"policy"`
+	Since   time.Time `json:"since"` // that the alert fires
+	Verdict string    `json:"verdict"`
+	Code    string    `json:"code"`
+	Text    string    `json:"text,omitempty"`
+}
+
+// DockerLine is an engine that cannot be looked at, and why.
+type DockerLine struct {
+	Name string `json:"name"`
+	Text string `json:"text,omitempty"`
 }
 
 // upstreams is GET /api/v1/upstreams, by name.

@@ -127,7 +127,7 @@ func members(of reflect.Type) []string {
 func TestOpenAPI_SchemasHaveTheMembersOfTheirTypes(t *testing.T) {
 	schemas := document(t)["components"].(map[string]any)["schemas"].(map[string]any)
 	for name, value := range map[string]any{
-		"Status": Status{}, "ConfigStatus": ConfigStatus{}, "Head": audit.Head{}, "Pause": Pause{}, "PauseRequest": PauseRequest{},
+		"Status": Status{}, "Firing": Firing{}, "DockerLine": DockerLine{}, "ConfigStatus": ConfigStatus{}, "Head": audit.Head{}, "Pause": Pause{}, "PauseRequest": PauseRequest{},
 		"ResumeRequest": ResumeRequest{}, "Active": Active{}, "Approval": Approval{}, "Awaiting": Awaiting{}, "Quarantine": Quarantine{},
 		"Upstream": Upstream{}, "UpstreamLine": UpstreamLine{}, "Event": upstream.Event{}, "UpstreamPage": Page[Upstream]{},
 		"Alert": Alert{}, "Decided": Decided{}, "Waiting": Waiting{}, "AlertPage": Page[Alert]{},

@@ -234,7 +234,7 @@ func TestStatus_ShowsWhatWaitsForAPerson(t *testing.T) {
 	require.Contains(t, body, `"awaiting_approval":[{"id":"r-1","policy":"p","plan_hash":"ab12","guards":["approval"],"requested":"2026-11-23T03:00:00Z","expires":"2026-11-23T03:00:00Z","text":"restart it"}]`)
 	require.Contains(t, body, `"upstreams":[{"name":"stellar","state":"unknown"}]`)
 	empty := string(get(t, serve(t, &daemon{}), "/api/v1/status").body)
-	for _, list := range []string{"quarantined", "awaiting_approval", "upstreams", "active", "pauses"} {
+	for _, list := range []string{"quarantined", "awaiting_approval", "upstreams", "active", "pauses", "firing", "docker"} {
 		require.Contains(t, empty, `"`+list+`":[]`)
 	}
 }

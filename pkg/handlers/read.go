@@ -55,6 +55,7 @@ func (a *api) status(w http.ResponseWriter, r *http.Request, _ access.Identity) 
 	// Empty lists, never null.
 	s.Pauses, s.Active, s.AwaitingApproval = listed(s.Pauses), listed(s.Active), listed(s.AwaitingApproval)
 	s.Quarantined, s.Upstreams = listed(s.Quarantined), listed(s.Upstreams)
+	s.Firing, s.Docker = listed(s.Firing), listed(s.Docker)
 	return writeJSON(w, s)
 }
 
