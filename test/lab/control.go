@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/docker/docker/api/types/container"
@@ -38,7 +39,11 @@ func (l *Lab) Heal(ctx context.Context, service string) error {
 
 // ExitInside makes the service's programs end by themselves with the code.
 func (l *Lab) ExitInside(ctx context.Context, service string, code int) error {
-	return l.control(ctx, service, "exit", url.Values{"code": {strconv.Itoa(code)}})
+	err := l.control(ctx, service, "exit", url.Values{"code": {strconv.Itoa(code)}})
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+		return nil // it was gone before its answer had left
+	}
+	return err
 }
 
 // Spin burns all CPUs that the service may use.
