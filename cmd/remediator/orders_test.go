@@ -292,7 +292,8 @@ func TestStatus_IsReadAtOneGlance(t *testing.T) {
 		AwaitingApproval: []handlers.Awaiting{{ID: "r-1", Policy: "restore", Text: "0. command: restore it", Alert: "DiskFull", Why: "people asked to be asked", Approval: handlers.Approval{PlanHash: "ab12", Guards: []string{"approval"}, Expires: now.Add(29*time.Minute + 10*time.Second)}}},
 		Quarantined:      []handlers.Quarantine{{Target: "docker:local/db", Since: ago(time.Hour), Policy: "restart", Remediation: "r-0", Text: "it failed"}},
 		Upstreams: []handlers.UpstreamLine{
-			{Name: "fine", State: "operational"}, {Name: "stellar", State: "incident", Impact: "major", Since: ago(2 * time.Hour), Text: "Horizon requests fail"},
+			{Name: "fine", State: "operational"},
+			{Name: "stellar", State: "incident", Impact: "major", Since: ago(2 * time.Hour), Text: "Horizon requests fail"},
 			{Name: "anchor", State: "operational", Ended: ago(8 * time.Second), Holds: now.Add(time.Minute)},
 			{Name: "over", State: "operational", Ended: ago(time.Minute), Holds: ago(time.Second)},
 		},

@@ -136,7 +136,7 @@ func TestReader_StatusShowsWhatIsLeftAlone(t *testing.T) {
 	require.True(t, begin.Equal(first.Since), "the oldest first")
 	require.Equal(t, []string{"ServiceDown", "api-down", "suppress", "paused"}, []string{first.Alert, first.Policy, first.Verdict, first.Code})
 	require.Contains(t, first.Text, "paused by user:alice")
-	require.Equal(t, s.OpenEpisodes, 12)
+	require.Equal(t, 12, s.OpenEpisodes)
 }
 
 func TestReader_RemediationHasItsRecords(t *testing.T) {

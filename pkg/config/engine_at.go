@@ -18,8 +18,8 @@ func engineAt(host string) string {
 		return host
 	case u.Scheme == "unix":
 		socket := path.Clean(u.Path)
-		if real, err := filepath.EvalSymlinks(socket); err == nil {
-			return "unix://" + real
+		if followed, err := filepath.EvalSymlinks(socket); err == nil {
+			return "unix://" + followed
 		}
 		// The engine may be down; its directory is there.
 		if dir, err := filepath.EvalSymlinks(path.Dir(socket)); err == nil {
