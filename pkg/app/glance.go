@@ -83,7 +83,7 @@ func unseen(snap *engine.Snapshot) []handlers.DockerLine {
 		case s.State != services.Unknown:
 			seen[name] = true
 		default:
-			lines[name] = handlers.DockerLine{Name: name, Text: s.Text}
+			lines[name] = handlers.DockerLine{Name: name, Text: strings.TrimPrefix(s.Text, "docker "+name+" cannot be looked at: ")}
 		}
 	}
 	maps.DeleteFunc(lines, func(name string, _ handlers.DockerLine) bool { return seen[name] })

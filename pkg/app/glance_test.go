@@ -24,7 +24,7 @@ func (w worldOf) Refresh(context.Context) (services.World, error) { return servi
 func TestUnseen_AreEnginesOfWhichNothingIsKnown(t *testing.T) {
 	require.Empty(t, unseen(&engine.Snapshot{}))
 	one := func(target string, declared bool, state services.State) services.Service {
-		return services.Service{Target: target, Declared: declared, State: state, Text: "about " + target}
+		return services.Service{Target: target, Declared: declared, State: state, Text: "docker away cannot be looked at: about " + target}
 	}
 	world := services.NewWorld(time.Now(),
 		one("docker:away/api", true, services.Unknown), one("docker:away/db", true, services.Unknown), one("docker:away/found", false, services.Healthy),
