@@ -259,18 +259,21 @@ func (r *run) guardEffect(st *Step, p actions.Plan) policy.Decision {
 // inputFor gathers in the loop what guards of the run's effects may depend on; nil
 // when the loop has ended.
 func (r *run) inputFor(newest *Snapshot, targets []string, effects []policy.Effect) *policy.Input {
-	ep, _ := r.episode()
 	mode := newest.mode(r.book.Policy)
 	if rb := newest.Runbooks[r.book.Policy.Name]; rb != nil {
 		mode = newest.mode(rb.Policy)
 	}
 	q := question{
-		snap: newest, rb: r.book, ep: ep, self: r.id, mode: r.mode, started: r.mode,
+		snap: newest, rb: r.book, self: r.id, mode: r.mode, started: r.mode,
 		targets: targets, possible: r.targets, effects: effects, approved: r.approved(), world: r.world,
 	}
 	var in *policy.Input
 	gather := func() {
 		r.e.ledger.Clock(r.e.now())
+		if r.e.reads != nil { // a resolution that is durable counts, also before it was taken in
+			r.e.intake(context.WithoutCancel(r.reads()))
+		}
+		q.ep, _ = r.episode()
 		in = r.e.input(q)
 		in.Mode = mode
 	}

@@ -395,14 +395,40 @@ func (e *Engine) granted(ctx context.Context, r *run, req *request, actor, reaso
 func (e *Engine) again(r *run, req *request, actor string) {
 	r.asking.Store(nil)
 	r.begin()
-	if req.step != nil {
-		r.stepGrants[stepKey{req.phase, *req.step}] = grant{req.hash, actor}
-	} else {
-		r.satisfy(req.guards, actor)
-		r.granted, r.grantedFor = &grant{req.hash, actor}, req.guards
-	}
+	r.take(req, actor)
 	r.state.Store(stateQueued)
 	e.queue(r)
+}
+
+// take notes a person's consent.
+func (r *run) take(req *request, actor string) {
+	if req.step != nil {
+		r.stepGrants[stepKey{req.phase, *req.step}] = grant{req.hash, actor}
+		return
+	}
+	r.satisfy(req.guards, actor)
+	r.granted, r.grantedFor = &grant{req.hash, actor}, req.guards
+}
+
+const prefixAgain = "0-again|"
+
+// Looking again where a run that a person consented to cannot be judged yet: a status
+// page that has not been read since the start, an engine that is away.
+const (
+	postponeFor  = 5 * time.Second
+	postponeMost = 24
+)
+
+// postpone keeps a run that a person consented to for a while instead of asking for
+// consent again. It says whether it did.
+func (e *Engine) postpone(r *run, d decision) bool {
+	if !r.consented() || r.postponed >= postponeMost || d.Code != policy.CodeUpstreamUnknown && d.Code != policy.CodeUnconfirmable {
+		return false
+	}
+	r.postponed++
+	e.schedOf(r).Release(r.id)
+	e.timers.Set(prefixAgain+r.id, e.now().Add(postponeFor))
+	return true
 }
 
 // Reject refuses consent: the policy is not tried again in the episode.

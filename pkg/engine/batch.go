@@ -43,6 +43,11 @@ func (e *Engine) flush(ctx context.Context) {
 	}
 }
 
+func (b *batch) has(key string) bool {
+	_, ok := b.at[key]
+	return ok
+}
+
 // repeats says whether a refusal is the one that was gathered last for its case.
 func (b *batch) repeats(key string, r *audit.Record) bool {
 	i, ok := b.at[key]

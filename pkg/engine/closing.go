@@ -275,7 +275,8 @@ func (e *Engine) dropQueue(ctx context.Context) {
 		}
 	}
 	for _, id := range sortedKeys(e.active) { // requests outlive a restart
-		if r := e.active[id]; r.asking.Load() != nil && !r.began {
+		r := e.active[id]
+		if postponed := r.state.Load() == stateQueued; postponed || r.asking.Load() != nil && !r.began {
 			e.deactivate(r)
 		}
 	}
@@ -297,7 +298,7 @@ func (e *Engine) Reload(ctx context.Context, snap *Snapshot, actor string) error
 	// and not in force.
 	keep := context.WithoutCancel(ctx)
 	if derr := e.do(keep, func() {
-		if err = e.journal.Append(ctx, e.loadedRecord(snap, actor)); err == nil {
+		if err = e.journal.Append(keep, e.loadedRecord(snap, actor)); err == nil {
 			e.swap(keep, snap)
 		}
 	}); derr != nil {

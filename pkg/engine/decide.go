@@ -376,12 +376,15 @@ func (e *Engine) record(ctx context.Context, snap *Snapshot, p *policy.Policy, e
 	if p != nil {
 		name, mode = p.Name, snap.mode(p)
 	}
+	key := ep.ID + "|" + name
 	last, ok := ep.Decided[name]
+	if e.batch != nil && e.batch.has(key) { // it knows better what was decided last
+		ok = false
+	}
 	if ok && remediation == "" && last.Verdict == string(d.Verdict) && last.Code == string(d.Code) && last.Mode == string(mode) {
 		return
 	}
 	r := e.decidedRecord(snap, p, ep, d, remediation)
-	key := ep.ID + "|" + name
 	if e.batch != nil && remediation == "" && e.batch.repeats(key, r) {
 		return
 	}

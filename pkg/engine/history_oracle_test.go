@@ -35,8 +35,8 @@ type oracle struct {
 	quarant   map[string]bool
 	pauses    map[string]ledger.PauseData
 	up        []oracleUp
-	trouble   bool      // the upstream was in trouble when last heard of
-	over      time.Time // when its last trouble ended
+	trouble   bool              // the upstream was in trouble when last heard of
+	over      time.Time         // when its last trouble ended
 	effects   map[string][]span // by target
 }
 

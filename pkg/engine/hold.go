@@ -31,13 +31,26 @@ func (r *run) hold(ctx context.Context, why audit.Reason, asks ...string) *endin
 	return r.parked(ctx, asks...)
 }
 
+// holdSeen is how long a hold that asks for consent must stand before an order counts
+// as that consent: whoever ordered earlier had looked at another one.
+const holdSeen = 2 * time.Second
+
 // parked waits for an operator's order.
 func (r *run) parked(ctx context.Context, asks ...string) *ending {
 	since := r.e.now()
+	this := &request{}
+	r.holding.Store(this)
 	r.state.Store(stateHeld)
 	_ = r.e.do(r.e.reads, func() { r.e.sched.Park(r.id) })
-	defer func() { r.waited += r.e.now().Sub(since) }()
-	o, ok := r.order(nil, nil)
+	defer func() {
+		r.holding.Store(nil)
+		r.waited += r.e.now().Sub(since)
+	}()
+	o, ok := r.order(this, nil)
+	for ok && !o.cancel && len(asks) > 0 && r.e.now().Sub(since) < holdSeen {
+		o.taken <- &StateError{ID: r.id, State: "held anew a moment ago, and a guard asks for consent", Want: "as it was when you looked: look again"}
+		o, ok = r.order(this, nil)
+	}
 	switch {
 	case !ok:
 		return &ending{left: true}
@@ -59,9 +72,9 @@ func (r *run) parked(ctx context.Context, asks ...string) *ending {
 	}
 }
 
-// order waits for one that answers what the run waits for: a request for consent,
-// or, with nil, being held. Others are turned away: what was meant for a request
-// must not resume what is held since. ok is false when the daemon stops or over
+// order waits for one that answers what the run waits for: this request for consent,
+// or this hold. Others are turned away: what was meant for one hold must not be taken
+// for consent to the next. ok is false when the daemon stops or over
 // comes first.
 func (r *run) order(asked *request, over <-chan time.Time) (o order, ok bool) {
 	for {
@@ -121,10 +134,11 @@ func (e *Engine) Order(ctx context.Context, id string, cancel bool, actor, reaso
 	if asking := r.asking.Load(); asking != nil && cancel {
 		return e.Reject(ctx, id, actor, reason) // cancelling what asks is refusing it
 	}
-	if r.state.Load() != stateHeld {
+	hold := r.holding.Load()
+	if r.state.Load() != stateHeld || hold == nil {
 		return &StateError{ID: id, State: r.stateName(), Want: string(ledger.Held)}
 	}
-	return e.pass(ctx, r, order{cancel: cancel, actor: actor, reason: reason})
+	return e.pass(ctx, r, order{cancel: cancel, actor: actor, reason: reason, asked: hold})
 }
 
 func (r *run) stateName() string {

@@ -60,12 +60,12 @@ func (e *Engine) loop(ctx context.Context) {
 	defer clock.Stop()
 	stopping := e.stopping
 	for {
+		e.watchClock(ctx)
 		e.startReady(ctx)
 		e.publish()
 		if stopping == nil && len(e.active) == 0 {
 			return
 		}
-		e.watchClock(ctx)
 		sleep := time.Minute // a clock that is set back shows at the latest then
 		if at, ok := e.timers.Next(); ok {
 			sleep = min(max(at.Sub(e.now()), 0), sleep)
@@ -132,10 +132,15 @@ func (e *Engine) due(ctx context.Context) {
 			e.reconcile(ctx)
 			e.lift(ctx, byEvent...) // an event may have been missed
 			e.settleAsking(ctx)
+			e.raiseUpstreams(ctx)
 			e.timers.Set(timerReconcile, e.now().Add(ReconcileEvery))
 		case strings.HasPrefix(key, prefixCase):
 			if c, ok := e.cases[key]; ok {
 				e.evaluate(ctx, c)
+			}
+		case strings.HasPrefix(key, prefixAgain):
+			if r := e.active[strings.TrimPrefix(key, prefixAgain)]; r != nil && !e.isStopping() {
+				e.queue(r)
 			}
 		case strings.HasPrefix(key, prefixApproval):
 			e.expire(ctx, strings.TrimPrefix(key, prefixApproval))
@@ -179,6 +184,9 @@ func (e *Engine) startReady(ctx context.Context) {
 		}
 		r := e.active[job.ID]
 		d := e.decideFor(r)
+		if !d.starts() && e.postpone(r, d) {
+			continue
+		}
 		if !d.starts() {
 			e.log.Info("not started after all", append(r.fields(), zap.String("reason", d.Text))...)
 			e.withdrawQueued(ctx, r, d.Decision)

@@ -32,7 +32,6 @@ func (e *Engine) recover(ctx context.Context) {
 		}
 	}
 	e.dropUpstreams(ctx)
-	e.raiseUpstreams(ctx)
 	e.endLostRuns(ctx)
 	e.intake(ctx)
 	e.considerAll(ctx, func(ep ledger.Episode) bool {
@@ -75,6 +74,8 @@ func (e *Engine) recoverOne(ctx context.Context, rem ledger.Remediation) {
 	open, hasOpen := rem.OpenIntent()
 	if hasOpen {
 		e.loseResult(ctx, r, open)
+	} else if open, hasOpen = rem.LostIntent(); hasOpen { // lost at an earlier start, which did not come to its end
+		r.ran[open.Step] = r.ran[open.Step] || open.Phase == PhaseSteps
 	}
 	interrupted := &ending{outcome: OutcomeInterrupted, reason: audit.Reason{Code: "crash", Text: "remediator ended while it ran"}}
 	onFailure := slices.ContainsFunc(rem.Intents, func(i ledger.Intent) bool { return i.Phase == PhaseOnFailure })
@@ -89,7 +90,9 @@ func (e *Engine) recoverOne(ctx context.Context, rem ledger.Remediation) {
 			return hadFailed() // resumed: what is left is on_failure, not the steps behind what failed
 		})
 	case e.decidedAsking(ctx, r, rem):
-	case !hasOpen && r.failed && !onFailure:
+	case hasOpen && onFailure:
+		e.endRecovered(ctx, r, interrupted)
+	case !hasOpen && r.failed && (!onFailure || asked && rem.State == ledger.AwaitingApproval):
 		e.resumeRun(ctx, r, hadFailed)
 	case e.recoverAsking(ctx, r, rem):
 	case !rem.HadEffect():
@@ -131,12 +134,23 @@ func (e *Engine) decidedAsking(ctx context.Context, r *run, rem ledger.Remediati
 	default:
 		return false
 	}
+	if a.Phase == PhaseOnFailure && a.Step != nil {
+		r.tried[*a.Step] = true
+	}
+	if _, open := rem.OpenIntent(); open {
+		e.endRecovered(ctx, r, end)
+		return true
+	}
 	if rem.HadEffect() {
 		e.resumeRun(ctx, r, func() *ending { return end })
 		return true
 	}
 	r.began = false
 	r.close(ctx, end)
+	if end.outcome == OutcomeExpired {
+		ep, _ := r.episode()
+		e.escalate(ctx, r.snap, r.book.Policy, ep, r.id, "nobody consented to remediation "+r.id+" in time; nothing was changed")
+	}
 	return true
 }
 
@@ -157,6 +171,9 @@ func (e *Engine) recoverAsking(ctx context.Context, r *run, rem ledger.Remediati
 		req := &request{hash: a.Hash, guards: a.Guards, step: a.Step, phase: a.Phase, expires: a.Expires}
 		e.activate(r)
 		r.began = false
+		for _, g := range rem.Grants {
+			r.take(&request{hash: g.Hash, guards: g.Guards, step: g.Step, phase: g.Phase}, g.By)
+		}
 		if granted {
 			e.again(r, req, a.By)
 			break
@@ -232,8 +249,11 @@ func (r *run) replay(rec *audit.Record) {
 	if d.ID != "" {
 		r.results[d.ID] = res
 	}
-	if d.Phase == PhaseSteps {
+	switch d.Phase {
+	case PhaseSteps:
 		r.ran[*rec.Step] = true
+	case PhaseOnFailure:
+		r.tried[*rec.Step] = true
 	}
 }
 
@@ -247,13 +267,17 @@ func (e *Engine) loseResult(ctx context.Context, r *run, in ledger.Intent) {
 	if err := r.rec.add(ctx, rec); err != nil {
 		r.log.Error("lost result not recorded", zap.Error(err))
 	}
-	r.ran[in.Step] = true
+	if in.Phase == PhaseOnFailure {
+		r.tried[in.Step] = true
+	} else {
+		r.ran[in.Step] = true
+	}
 }
 
 // hadFailed says whether an effect failed that the rest of the steps depend on.
 func (r *run) hadFailed(rem ledger.Remediation) bool {
 	return !r.foreign && slices.ContainsFunc(rem.Intents, func(i ledger.Intent) bool {
-		return i.Phase == PhaseSteps && i.Error != "" && !i.Cancelled && i.Step < len(r.book.Steps) && !r.book.Steps[i.Step].ContinueOnError
+		return i.Phase == PhaseSteps && i.Error != "" && !i.Cancelled && !i.Lost && i.Step < len(r.book.Steps) && !r.book.Steps[i.Step].ContinueOnError
 	})
 }
 

@@ -49,14 +49,17 @@ type run struct {
 	asks       []string // guards that ask for consent
 	granted    *grant   // consent to the whole plan
 	grantedFor []string // the guards that it was for
+	postponed  int      // times that it was put off, see postpone
 	stepGrants map[stepKey]grant
 	stepPlans  map[stepKey]PlanStep    // of steps that ask for consent of their own
 	asking     atomic.Pointer[request] // what is asked for now
+	holding    atomic.Pointer[request] // the hold that an order may end; each has its own
 
 	started  time.Time
 	waited   time.Duration // held or waiting: the deadline stands still
 	results  map[string]actions.Result
 	ran      map[int]bool // steps that are done or skipped
+	tried    map[int]bool // the same of on_failure
 	plans    []PlanStep
 	touched  map[string]bool
 	began    bool // an intent was carried out, or may have been
@@ -80,7 +83,7 @@ type order struct {
 	cancel bool
 	actor  string
 	reason string
-	asked  *request   // the request that is answered; nil: resume or cancel
+	asked  *request   // the request, or the hold, that is answered
 	taken  chan error // told whether the order was for what the run waits for
 }
 
@@ -155,6 +158,7 @@ func (e *Engine) newRun(snap *Snapshot, rb *Runbook, ep ledger.Episode, d decisi
 // begin forgets what an earlier pass found out: one that asked for consent looks at
 // everything again. Nothing was changed by then.
 func (r *run) begin() {
+	r.tried = map[int]bool{}
 	r.results, r.ran, r.touched, r.skipped = map[string]actions.Result{}, map[int]bool{}, map[string]bool{}, map[string]bool{}
 	r.plans, r.refusals, r.partial, r.resumed, r.waited = nil, nil, false, false, 0
 }
@@ -322,8 +326,16 @@ func (r *run) failing(ctx context.Context, end *ending) *ending {
 		if r.e.isStopping() {
 			break
 		}
-		if stop := r.step(ctx, st); stop != nil && stop.outcome == OutcomeEscalated {
-			break
+		if r.tried[st.Index] {
+			continue
+		}
+		r.tried[st.Index] = true
+		switch stop := r.step(ctx, st); {
+		case stop == nil:
+		case stop.left:
+			return stop
+		case stop.outcome == OutcomeEscalated || stop.outcome == OutcomeCancelled && stop.decision == nil && stop.reason.Code != "store":
+			return end
 		}
 	}
 	return end

@@ -126,9 +126,11 @@ func (e *Engine) raiseUpstreams(ctx context.Context) {
 	if up == nil {
 		return
 	}
-	for _, name := range sortedKeys(up.Upstreams()) {
+	watched := up.Upstreams()
+	for _, name := range sortedKeys(watched) {
 		u, known := e.ledger.View(string(policy.Live)).Upstream(name)
-		if !known || !u.State.Bad() {
+		// What is on record may be long over: its page must have answered since.
+		if !known || !u.State.Bad() || watched[name].LastGood.IsZero() {
 			continue
 		}
 		recs := e.upstreamSpeaks(u.Change)

@@ -56,8 +56,11 @@ func (l *Ledger) approvalLocked(r *audit.Record) {
 	case audit.ApprovalGranted:
 		// Consent to another plan than the one that is asked about is none.
 		consents := rem.Approval != nil && (r.PlanHash == "" || r.PlanHash == rem.Approval.Hash)
-		if consents && rem.decideApproval(Granted, r.Actor) && rem.State == AwaitingApproval {
-			rem.State = Running
+		if consents && rem.decideApproval(Granted, r.Actor) {
+			rem.Grants = append(rem.Grants, *rem.Approval)
+			if rem.State == AwaitingApproval {
+				rem.State = Running
+			}
 		}
 	case audit.ApprovalRejected:
 		rem.decideApproval(Rejected, r.Actor)

@@ -96,7 +96,7 @@ func answers(l *ledger.Ledger, now time.Time) map[string]any {
 // oursAt asks at many times.
 func oursAt(v ledger.View, tgt string) (out []bool) {
 	for i := range 100 {
-		out = append(out, v.Ours(tgt, at(time.Duration(i)*minute), 10*time.Second))
+		out = append(out, v.Ours(tgt, at(time.Duration(i)*minute), 10*time.Second, ""))
 	}
 	return out
 }
@@ -165,7 +165,7 @@ func TestView_AnswersEqualAScan(t *testing.T) {
 
 		moment := t0.Add(time.Duration(rapid.IntRange(-10, 2400).Draw(t, "moment")) * 30 * time.Second)
 		for _, tgt := range []string{"x", "y", "z"} {
-			require.Equal(t, scanOurs(l, tgt, moment, minute), v.Ours(tgt, moment, minute), tgt)
+			require.Equal(t, scanOurs(l, tgt, moment, minute), v.Ours(tgt, moment, minute, ""), tgt)
 		}
 		requireStreaks(t, l)
 	})

@@ -44,6 +44,8 @@ type Remediation struct {
 	HeldPhase   string // in which phase it was held
 	// Approval is the newest request for consent, if there was one.
 	Approval *Approval
+	// Grants are the requests that were granted, oldest first.
+	Grants []Approval
 
 	order   int      // of the record that opened it
 	counted bool     // in the streak of its policy
@@ -111,6 +113,16 @@ func (r *Remediation) OpenIntent() (Intent, bool) {
 // opens says which verdicts start a remediation; one that waits for consent does
 // so as a remediation.
 func opens(verdict string) bool { return verdict == "execute" || verdict == "await_approval" }
+
+// LostIntent is the intent whose result nobody saw, if there is one.
+func (r *Remediation) LostIntent() (Intent, bool) {
+	for _, i := range r.Intents {
+		if i.Lost {
+			return i, true
+		}
+	}
+	return Intent{}, false
+}
 
 func (l *Ledger) openRemediationLocked(r *audit.Record, d DecidedData) {
 	if r.Remediation == "" {
@@ -291,6 +303,7 @@ func unique(in []string) []string { return slices.Compact(slices.Sorted(slices.V
 func (r *Remediation) copy() Remediation {
 	c := *r
 	c.Targets, c.Episodes = slices.Clone(r.Targets), slices.Clone(r.Episodes)
+	c.Grants = slices.Clone(r.Grants)
 	c.Intents, c.Skipped, c.Planned = slices.Clone(r.Intents), slices.Clone(r.Skipped), slices.Clone(r.Planned)
 	c.Quarantined, c.expired = slices.Clone(r.Quarantined), slices.Clone(r.expired)
 	if r.Approval != nil {

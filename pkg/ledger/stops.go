@@ -86,7 +86,9 @@ func (v View) LastPersonStop(target string) (StopSeen, bool) {
 // Ours says whether an intent of ours on the target was under way at a time, or
 // had ended less than slack before. An intent whose result nobody saw was under way
 // for lostEffect: a person's stop must not pass for ours.
-func (v View) Ours(target string, at time.Time, slack time.Duration) bool {
+// asking is the remediation that asks: an intent of its own that has no result has
+// not begun yet, and stopped nothing.
+func (v View) Ours(target string, at time.Time, slack time.Duration, asking string) bool {
 	if target == "" {
 		return false
 	}
@@ -94,7 +96,7 @@ func (v View) Ours(target string, at time.Time, slack time.Duration) bool {
 	defer v.l.mu.RUnlock()
 	return slices.ContainsFunc(v.l.uses[useKey{target, false}], func(u *use) bool {
 		rem := v.l.rems[u.remediation]
-		if rem != nil && rem.Mode == DryRun || u.first.Add(-startSlack).After(at) {
+		if rem != nil && rem.Mode == DryRun || u.open && u.remediation == asking || u.first.Add(-startSlack).After(at) {
 			return false
 		}
 		end := u.last

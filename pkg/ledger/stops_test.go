@@ -15,7 +15,7 @@ func TestView_OursWhileAnIntentIsUnderWay(t *testing.T) {
 	const end = 11 * minute
 	h := newHistory()
 	v := h.l.View(ledger.Live)
-	ours := func(d time.Duration) bool { return v.Ours(target, at(d), slack) }
+	ours := func(d time.Duration) bool { return v.Ours(target, at(d), slack, "") }
 
 	h.decided(at(0), "e-1", "P", "r-1", "allowed", ledger.Live, target)
 	h.started(at(10*minute), "r-1", "P", target, 0)
@@ -28,8 +28,8 @@ func TestView_OursWhileAnIntentIsUnderWay(t *testing.T) {
 	require.True(t, ours(10*minute))
 	require.True(t, ours(end+slack))
 	require.False(t, ours(end+slack+1))
-	require.False(t, v.Ours("docker:local/b", at(end), slack))
-	require.False(t, v.Ours("", at(end), slack), "nothing in particular is no target")
+	require.False(t, v.Ours("docker:local/b", at(end), slack, ""))
+	require.False(t, v.Ours("", at(end), slack, ""), "nothing in particular is no target")
 
 	h.worked(at(60*minute), "e-2", "P", "r-2", target, "failed")
 	require.True(t, ours(end), "further back than the newest")
@@ -43,7 +43,7 @@ func TestView_OursOnEveryTargetOfAnIntent(t *testing.T) {
 	h := newHistory()
 	h.decided(at(0), "e-1", "P", "r-1", "allowed", ledger.Live, target)
 	h.intent(at(1*minute), "r-1", target, "docker:local/b", "docker:local/b")
-	require.True(t, h.l.View(ledger.Live).Ours("docker:local/b", at(1*minute), 0))
+	require.True(t, h.l.View(ledger.Live).Ours("docker:local/b", at(1*minute), 0, ""))
 }
 
 func TestView_OursIsNeitherCancelledNorRehearsedNorLost(t *testing.T) {
@@ -69,7 +69,7 @@ func TestView_OursIsNeitherCancelledNorRehearsedNorLost(t *testing.T) {
 			if c.after != nil {
 				c.after(h)
 			}
-			require.Equal(t, c.ours, h.l.View(ledger.Live).Ours(target, at(c.question), minute))
+			require.Equal(t, c.ours, h.l.View(ledger.Live).Ours(target, at(c.question), minute, ""))
 		})
 	}
 }
@@ -94,7 +94,7 @@ func TestView_OursWhileItRunsHoweverLong(t *testing.T) {
 	h.started(at(1*minute), "r-1", "P", target, 0)
 	h.wait(9 * 24 * time.Hour)
 	v := h.l.View(ledger.Live)
-	require.True(t, v.Ours(target, at(9*24*time.Hour), 0))
+	require.True(t, v.Ours(target, at(9*24*time.Hour), 0, ""))
 	h.finished(at(9*24*time.Hour), "r-1", "P", target, 0, false)
 	last, ok := v.LastEffect(target, "")
 	require.True(t, ok, "the cooldown knows of its end")

@@ -44,6 +44,9 @@ func (HumanOverride) Evaluate(in *Input) Answer {
 // no health check says how it is.
 const startedGrace = time.Minute
 
+// startingGrace is the same where its health check has not answered yet.
+const startingGrace = 10 * time.Minute
+
 // underTheirHands: what a person stopped and has just started again is not restarted
 // while it starts, although it does not answer yet.
 func underTheirHands(in *Input, s services.Service) Answer {
@@ -54,7 +57,7 @@ func underTheirHands(in *Input, s services.Service) Answer {
 		return Answer{} // nobody had stopped it in this episode
 	}
 	stop, ok := in.History.LastPersonStop(s.Target)
-	if !ok || s.Since.Before(stop.At) || in.History.Ours(s.Target, stop.At, stopSlack) {
+	if !ok || s.Since.Before(stop.At) || in.History.Ours(s.Target, stop.At, stopSlack, in.Remediation) {
 		return Answer{}
 	}
 	if last, acted := in.History.LastEffect(s.Target, ""); acted && last.Time.After(stop.At) {
@@ -62,10 +65,11 @@ func underTheirHands(in *Input, s services.Service) Answer {
 	}
 	a := Answer{Code: CodeStoppedByPerson, Text: fmt.Sprintf(
 		"%s was stopped by a person at %s and has been started again since: it gets time to come up", s.Target, clock(stop.At))}
-	if s.State == services.Starting { // its health check will tell
-		return a
+	grace := startedGrace
+	if s.State == services.Starting { // its health check will tell, in time
+		grace = startingGrace
 	}
-	if a.Until = past(s.Since, in.Now).Add(startedGrace); !a.Until.After(in.Now) {
+	if a.Until = past(s.Since, in.Now).Add(grace); !a.Until.After(in.Now) {
 		return Answer{}
 	}
 	return a
@@ -99,7 +103,7 @@ func ours(in *Input, target string, s services.Stop) bool {
 	if at.IsZero() {
 		at = s.At
 	}
-	return in.History.Ours(target, at, stopSlack)
+	return in.History.Ours(target, at, stopSlack, in.Remediation)
 }
 
 func containerName(s services.Stop) string {

@@ -136,14 +136,15 @@ func TestHumanOverride_WhatAPersonStartsAgainIsLeftAlone(t *testing.T) {
 		return func(f *fixture) { f.worked(at(when), "r-1", "Q", target, "succeeded") }
 	}
 	runGuard(t, policy.HumanOverride{}, []guardCase{
-		{"starting, however long", runs(services.Starting, -8*minute), left},
+		{"starting", runs(services.Starting, -8*minute), until(2 * minute)},
+		{"starting for ten minutes", runs(services.Starting, -10*minute), policy.Answer{}},
 		{"running for less than a minute", runs(services.Running, -59*time.Second), until(time.Second)},
 		{"running for a minute", runs(services.Running, -minute), policy.Answer{}},
 		{"healthy again: confirm decides", runs(services.Healthy, -30*time.Second), policy.Answer{}},
 		{"started, and unhealthy", runs(services.Unhealthy, -30*time.Second), policy.Answer{}},
 		{"seen in this state before the stop", runs(services.Running, -11*minute), policy.Answer{}},
 		{"ours since", runs(services.Starting, -minute, worked(-2*minute)), policy.Answer{}},
-		{"ours before", runs(services.Starting, -minute, worked(-hour)), left},
+		{"ours before", runs(services.Starting, -minute, worked(-hour)), until(9 * minute)},
 		{"not stopped in this episode", runs(services.Starting, -minute, func(f *fixture) { f.in.Episode.Decided = nil }), policy.Answer{}},
 		{"nobody stopped it", func(f *fixture) { f.restarts(target); f.world(declared(target, services.Starting)) }, policy.Answer{}},
 	})
