@@ -152,7 +152,9 @@ func (o *oracle) take(r audit.Record) {
 		if _, ok := run.touched[r.Target]; ok && !stepData(r).Cancelled {
 			run.touched[r.Target] = at
 			last := o.effects[r.Target]
-			last[len(last)-1].to = at
+			if last[len(last)-1].to = at; stepData(r).Lost { // nobody saw how long it took
+				last[len(last)-1].to = last[len(last)-1].from.Add(45 * time.Second)
+			}
 		}
 	case audit.RemediationHeld:
 		run.held = true
