@@ -435,7 +435,7 @@ func TestRecovery_ConsentIsLostWhileThePageIsNotReadYet(t *testing.T) {
 	})
 }
 
-// two stops: is a held run's second resume, given a moment later, refused? (it waits in pass for five seconds)
+// A second resume of a held run, given a moment later.
 func TestRecovery_ALateResumeOfAHoldThatIsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
