@@ -106,7 +106,7 @@ func watch(j *journal, cfg upstream.Config, p *page, seed *upstream.Change) *ups
 var trouble = report(upstream.Event{ID: "inc-1", Kind: upstream.KindIncident, Name: "Horizon degraded", Status: "identified", Impact: "major"})
 
 func sleep(d time.Duration) {
-	time.Sleep(d) // virtual
+	<-time.After(d) // virtual
 	synctest.Wait()
 }
 

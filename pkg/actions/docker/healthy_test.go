@@ -89,7 +89,7 @@ func TestHealthy_ACrashLoopIsASymptomWhileItStarts(t *testing.T) {
 		// The Watcher sees it come and go meanwhile.
 		en := newWatched(h.engine)
 		for range loopStarts {
-			time.Sleep(5 * time.Second)
+			<-time.After(5 * time.Second)
 			run.StartedAt, run.RestartCount = time.Now(), run.RestartCount+1
 			en.take(run, time.Now())
 		}
@@ -117,7 +117,7 @@ func TestHealthy_ACrashLoopThatWasLongAgoIsNone(t *testing.T) {
 		h := healthyOf(t, []Container{run}, []Container{looped})
 		require.True(t, h.Check(t.Context(), actions.Scope{}).Unknown)
 		require.False(t, h.Check(t.Context(), actions.Scope{}).Unknown)
-		time.Sleep(loopTime + time.Second)
+		<-time.After(loopTime + time.Second)
 		require.True(t, h.Check(t.Context(), actions.Scope{}).Unknown)
 	})
 }

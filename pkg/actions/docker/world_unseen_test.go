@@ -87,7 +87,7 @@ func TestWatcher_RemembersWhatItCannotSee(t *testing.T) {
 				require.Equal(t, services.ByKill, before.Stops[0].Cause)
 				require.NotEmpty(t, before.DependsOn)
 
-				time.Sleep(time.Minute) // of the bubble
+				<-time.After(time.Minute) // of the bubble
 				c.fickle(f)
 				ctx, cancel := context.WithTimeout(t.Context(), c.patience)
 				defer cancel()
