@@ -40,7 +40,7 @@ engines: ## install (root on Debian) or name what is missing; start the Docker E
 	scripts/engines.sh
 
 soak: engines ## long storms and histories; SOAK=./pkg/... narrows it
-	REMEDIATOR_SOAK=1 go test -count=1 -timeout 3h -run 'Soak' $(SOAK)
+	REMEDIATOR_SOAK=1 go test -count=1 -timeout 3h -run 'Soak|Histories' $(SOAK)
 
 bench: ## benchmarks
 	go test -run '^$$' -bench . -benchmem ./pkg/...

@@ -503,11 +503,14 @@ func checkHistories(t *testing.T, least, most int) {
 	})
 }
 
-// TestEngine_HistoriesKeepTheInvariants lives 10,000 short histories in a test run,
-// fewer under the race detector.
+// TestEngine_HistoriesKeepTheInvariants lives 2,000 short histories in a test run,
+// fewer under the race detector, and 10,000 with REMEDIATOR_SOAK set.
 func TestEngine_HistoriesKeepTheInvariants(t *testing.T) {
-	rounds := 100
-	if testing.Short() {
+	rounds := 20
+	switch {
+	case os.Getenv("REMEDIATOR_SOAK") != "":
+		rounds = 100
+	case testing.Short():
 		rounds = 3
 	}
 	for range rounds { // of rapid's 100

@@ -50,7 +50,7 @@ func (silent) Evaluate(*policy.Input) policy.Answer { return policy.Answer{} }
 // invariants of the histories must notice. What they notice with all guards in place
 // fails TestEngine_HistoriesKeepTheInvariants.
 func TestMutation_HistoriesNoticeEachBrokenGuard(t *testing.T) {
-	most := 400
+	most := 2000
 	if n, err := strconv.Atoi(os.Getenv("REMEDIATOR_MUTATION_HISTORIES")); err == nil {
 		most = n
 	}
