@@ -54,17 +54,17 @@ func (u *upstreams) follow(l *ledger.Ledger, tell func(context.Context, upstream
 // Upstreams implements engine.UpstreamSource.
 func (u *upstreams) Upstreams() map[string]policy.Upstream {
 	watch := u.watch.Load()
-	errs := map[string]string{}
+	errs, untold := map[string]string{}, map[string]bool{}
 	if watch != nil {
 		for _, s := range watch.States() {
-			errs[s.Name] = s.LastError
+			errs[s.Name], untold[s.Name] = s.LastError, s.Untold
 		}
 	}
 	out := make(map[string]policy.Upstream, len(u.configs))
 	for _, c := range u.configs {
 		p := policy.Upstream{
 			Name: c.Name, StaleAfter: c.StaleAfter, UnknownAllows: c.UnknownAllows,
-			ResumeAfter: c.ResumeAfter, MaxSuppression: c.MaxSuppression, LastError: errs[c.Name],
+			ResumeAfter: c.ResumeAfter, MaxSuppression: c.MaxSuppression, LastError: errs[c.Name], Untold: untold[c.Name],
 		}
 		if watch != nil {
 			p.LastGood = watch.LastGood(c.Name)

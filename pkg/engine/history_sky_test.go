@@ -156,7 +156,7 @@ type pageWatch struct{ *upstream.Watch }
 func (p pageWatch) Upstreams() map[string]policy.Upstream {
 	return map[string]policy.Upstream{"stellar": {
 		Name: "stellar", StaleAfter: stellar.StaleAfter, ResumeAfter: stellar.ResumeAfter, MaxSuppression: stellar.MaxSuppression,
-		LastGood: p.LastGood("stellar"),
+		LastGood: p.LastGood("stellar"), Untold: p.States()[0].Untold,
 	}}
 }
 

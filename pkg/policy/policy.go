@@ -101,6 +101,8 @@ type Upstream struct {
 	MaxSuppression time.Duration
 	// LastGood is when its page last gave a good answer to this process; zero: not yet.
 	LastGood time.Time
+	// Untold: its page says something that is not on record yet.
+	Untold bool
 	// LastError is why the newest look at its page gave no good answer, "" when it did.
 	LastError string
 }

@@ -195,6 +195,9 @@ func TestSuppressWhile_UnknownState(t *testing.T) {
 	good := &upstream.Change{State: upstream.Operational, Since: at(-4 * minute)}
 	lasts := "no good answer for 3m; its last good answer reported trouble, and that is not over because the page is away"
 	runGuard(t, policy.PolicySuppressWhile{}, []guardCase{
+		{"something new is not on record", with(good, func(u *policy.Upstream) { u.Untold = true; allow(u) }), policy.Answer{
+			Code: policy.CodeUpstreamUnknown, Text: `upstream "stellar": its page says something new, which is not on record yet`,
+		}},
 		{"never read, with why", with(nil, func(u *policy.Upstream) { u.LastError = "no such host" }), unknown("its page has not been read yet: no such host", 6*hour-5*minute)},
 		{"never read", with(nil, nil), unknown("its page has not been read yet", 6*hour-5*minute)},
 		{"never read, which is allowed", with(nil, allow), policy.Answer{}},

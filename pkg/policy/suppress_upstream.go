@@ -17,6 +17,9 @@ func whileUpstream(in *Input, name string) Answer {
 		return Answer{Code: CodeUpstreamUnknown, Text: fmt.Sprintf(
 			"upstream %q is not configured any more, so its state is not known; configure it again or take it out of suppress_while", name)}
 	}
+	if cfg.Untold {
+		return Answer{Code: CodeUpstreamUnknown, Text: fmt.Sprintf("upstream %q: its page says something new, which is not on record yet", name)}
+	}
 	u, recorded := in.History.Upstream(name)
 	if u.State.Bad() {
 		return Answer{Code: CodeUpstreamIncident, TellAt: tellAt(in, cfg, began(u)), Text: fmt.Sprintf("upstream %q: %s", name, u.Text)}

@@ -33,6 +33,8 @@ type Status struct {
 	LastGood  time.Time `json:"last_good,omitzero"`   // zero: no good answer yet
 	LastError string    `json:"last_error,omitempty"` // of the newest look; "": it was good
 	NextPoll  time.Time `json:"next_poll,omitzero"`
+	// Untold: the page says something that could not be told yet (the store is away).
+	Untold bool `json:"untold,omitempty"`
 }
 
 // Watch looks at the pages of upstreams, each in a goroutine of its own, and tells

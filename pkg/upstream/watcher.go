@@ -253,6 +253,9 @@ func (w *watcher) show(next time.Time) {
 // tell of a change until it is durable; false: ctx ended before.
 func (w *watcher) tell(ctx context.Context, c Change) bool {
 	w.pending = &c
+	w.mu.Lock()
+	w.shown.Untold = true
+	w.mu.Unlock()
 	retry := backoff.NewExponentialBackOff()
 	retry.InitialInterval, retry.MaxInterval = firstRetry, maxRetry
 	for {
@@ -273,7 +276,7 @@ func (w *watcher) tell(ctx context.Context, c Change) bool {
 	w.pending = nil
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.shown.Change = c
+	w.shown.Change, w.shown.Untold = c, false
 	return true
 }
 
