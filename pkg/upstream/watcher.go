@@ -253,16 +253,15 @@ func (w *watcher) show(next time.Time) {
 // tell of a change until it is durable; false: ctx ended before.
 func (w *watcher) tell(ctx context.Context, c Change) bool {
 	w.pending = &c
-	w.mu.Lock()
-	w.shown.Untold = true
-	w.mu.Unlock()
 	retry := backoff.NewExponentialBackOff()
 	retry.InitialInterval, retry.MaxInterval = firstRetry, maxRetry
 	for {
+		w.untold(false) // who is told decides at once, by what it was told
 		err := w.onChange(ctx, c)
 		if err == nil {
 			break
 		}
+		w.untold(true)
 		wait := retry.NextBackOff()
 		if w.hooks.Undelivered != nil && ctx.Err() == nil {
 			w.hooks.Undelivered(c, err, wait)
@@ -276,8 +275,15 @@ func (w *watcher) tell(ctx context.Context, c Change) bool {
 	w.pending = nil
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.shown.Change, w.shown.Untold = c, false
+	w.shown.Change = c
 	return true
+}
+
+// untold shows whether the page says something that could not be told yet.
+func (w *watcher) untold(is bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.shown.Untold = is
 }
 
 // answered says whether the newest look is new enough for who asks.
