@@ -50,7 +50,7 @@ func (r *reader) Status(ctx context.Context) (*handlers.Status, error) {
 	s := &handlers.Status{
 		Version: Version(), Replica: r.log.Replica(), Mode: string(snap.Mode), Started: r.started, Ready: true,
 		Config: handlers.ConfigStatus{Hash: snap.Hash, Loaded: conf.at, LastError: conf.error},
-		Audit:  r.log.Head(), Pauses: []handlers.Pause{}, OpenEpisodes: len(r.ledger.Episodes(true)),
+		Audit:  r.log.Head(), Pauses: []handlers.Pause{}, OpenEpisodes: r.ledger.OpenEpisodes(),
 		Remediations: map[string]int{},
 	}
 	if err := r.Ready(ctx); err != nil {

@@ -20,8 +20,6 @@ import (
 	"github.com/stellarescrow/remediator/pkg/upstream"
 )
 
-func nopLog() *zap.Logger { return zap.NewNop() }
-
 func (b *bench) dump() string { return strings.Join(b.lines(), "\n") }
 
 func (b *bench) escalations() []string {
@@ -347,7 +345,7 @@ func TestGuards_ADurableResolutionIsNotHeard(t *testing.T) {
 			b.handle.fuse.Store(-1)
 			a := firing("Down", time.Now())
 			once := false
-			b.e = New(Options{Journal: b.handle, Ledger: j.ledger, Snapshot: snap, Logger: nopLog(), Boundary: func(name string) {
+			b.e = New(Options{Journal: b.handle, Ledger: j.ledger, Snapshot: snap, Logger: zap.NewNop(), Boundary: func(name string) {
 				if name != "guarded" || once {
 					return
 				}
@@ -748,7 +746,7 @@ func TestGuards_AClockSetBackDelaysWhatWaits(t *testing.T) {
 		snap := snapshot(w, policy.Live, w.runbook("Down", "api", ""))
 		j := &memory{ledger: ledger.New()}
 		var back atomic.Int64
-		e := New(Options{Journal: j, Ledger: j.ledger, Snapshot: snap, Logger: nopLog(), Now: func() time.Time {
+		e := New(Options{Journal: j, Ledger: j.ledger, Snapshot: snap, Logger: zap.NewNop(), Now: func() time.Time {
 			return time.Now().Add(-time.Duration(back.Load()))
 		}})
 		j.tell = e.Committed

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 
 	"github.com/stellarescrow/remediator/pkg/actions"
 	"github.com/stellarescrow/remediator/pkg/alert"
@@ -269,7 +270,7 @@ func TestRecovery_ClockSetBackQueuesWithoutStarting(t *testing.T) {
 		snap := snapshot(w, policy.Live, rb)
 		j := &memory{ledger: ledger.New()}
 		var back atomic.Int64
-		e := New(Options{Journal: j, Ledger: j.ledger, Snapshot: snap, Logger: nopLog(), Now: func() time.Time {
+		e := New(Options{Journal: j, Ledger: j.ledger, Snapshot: snap, Logger: zap.NewNop(), Now: func() time.Time {
 			return time.Now().Add(-time.Duration(back.Load()))
 		}})
 		j.tell = e.Committed
@@ -649,7 +650,7 @@ func TestRecovery_ADurableResolutionAndTheGuardRace(t *testing.T) {
 			b.handle.fuse.Store(-1)
 			a := firing("Down", time.Now())
 			var busy atomic.Bool
-			b.e = New(Options{Journal: b.handle, Ledger: j.ledger, Snapshot: snap, Logger: nopLog()})
+			b.e = New(Options{Journal: b.handle, Ledger: j.ledger, Snapshot: snap, Logger: zap.NewNop()})
 			tell := b.e.Committed
 			j.tell = func(recs []*audit.Record) {
 				if recs[len(recs)-1].Type == audit.StepStarted && !busy.Swap(true) {
